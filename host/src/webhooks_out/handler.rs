@@ -98,7 +98,7 @@ impl HostJobHandler for DeliveryHandler {
     }
 
     async fn gave_up(&self, job: &Job) -> Result<(), DbError> {
-        let Ok(id) = job.new.payload.parse() else {
+        let Ok(id) = job.new.payload.parse::<DeliveryId>() else {
             return Ok(());
         };
         let state = match job.state {

@@ -17,7 +17,7 @@ use crate::domain::webhook_out::{
     disabled_event,
 };
 use crate::storage::vault::Sealed;
-use crate::storage::{Added, DeliveryFilter, DeliveryPosition, Page, Replayed, Repository};
+use crate::storage::{Added, DeliveryFilter, DeliveryPosition, JobFilter, Page, Replayed, Repository};
 
 /// Creates an endpoint that is enabled.
 pub async fn endpoint(repository: &dyn Repository, tenant: TenantId, topics: &[&str]) -> Endpoint {
@@ -284,6 +284,12 @@ pub async fn a_delivery_that_ended_is_sent_again_by_a_new_job(repository: &dyn R
     let found = repository.delivery(acme, delivery.id).await.unwrap().unwrap();
     assert_eq!((found.job, found.state), (job, DeliveryState::Waiting));
     assert_eq!((found.attempts, found.attempts_before), (1, 1));
+
+    // A delivery whose job was purged gets a new one as well.
+    let all_jobs = JobFilter::default();
+    assert_eq!(repository.purge_jobs(acme, &all_jobs, 10, &change(1)).await.unwrap(), 2);
+    let again = replay(delivery.id).await;
+    assert!(matches!(again, Some(Replayed::Added(Added::New(_)))), "{again:?}");
 
     let other = deliver(repository, acme, &endpoint).await;
     repository.note_attempt(acme, other.id, &failed).await.unwrap();

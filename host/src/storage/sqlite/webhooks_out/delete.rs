@@ -20,7 +20,8 @@ pub(super) async fn purge(
     let mut transaction = repository.begin().await?;
     let mut query = read::select(tenant, filter);
     query
-        .push(" AND d.ended_at IS NOT NULL ORDER BY d.id LIMIT ")
+        .push(read::WITHOUT_JOB)
+        .push(" ORDER BY d.id LIMIT ")
         .push_bind(i64::from(limit));
     let rows = query
         .build()

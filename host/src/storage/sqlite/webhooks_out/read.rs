@@ -141,6 +141,10 @@ fn status(row: &SqliteRow) -> Result<Option<u16>, DbError> {
     status.map(narrow).transpose()
 }
 
+/// Deliveries that no live job sends: they ended, or somebody purged their job.
+pub(super) const WITHOUT_JOB: &str = " AND (d.ended_at IS NOT NULL OR NOT EXISTS \
+    (SELECT 1 FROM jobs j WHERE j.tenant = d.tenant AND j.id = d.job))";
+
 const DELIVERIES: &str = "SELECT d.*, e.source, e.topic, e.time FROM webhook_deliveries d \
     JOIN webhook_events e ON e.tenant = d.tenant AND e.id = d.event";
 

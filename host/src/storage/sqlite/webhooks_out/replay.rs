@@ -29,7 +29,14 @@ pub(super) async fn one(
     let Some(delivery) = row.as_ref().map(read::read).transpose()? else {
         return Ok(None);
     };
-    if delivery.state == DeliveryState::Waiting {
+    // The job may have been purged.
+    let live = sqlx::query("SELECT 1 FROM jobs WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_string())
+        .bind(delivery.job.to_string())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    if delivery.state == DeliveryState::Waiting && live.is_some() {
         return Ok(Some(Replayed::Waits(delivery.job)));
     }
     let added = again(&mut transaction, tenant, &[delivery], change.at).await?;
@@ -49,7 +56,8 @@ pub(super) async fn many(
     let mut transaction = repository.begin().await?;
     let mut query = read::select(tenant, filter);
     query
-        .push(" AND d.ended_at IS NOT NULL ORDER BY d.id LIMIT ")
+        .push(read::WITHOUT_JOB)
+        .push(" ORDER BY d.id LIMIT ")
         .push_bind(i64::from(limit));
     let rows = query
         .build()
