@@ -27,4 +27,5 @@ pub mod storage;
 pub mod tenants;
 mod unguarded;
 mod webhooks_in;
+pub mod webhooks_out;
 mod wire;

@@ -42,3 +42,4 @@ mod templates;
 mod upload;
 mod wasi;
 mod webhooks_in;
+mod webhooks_out;

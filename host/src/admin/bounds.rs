@@ -23,6 +23,8 @@ pub enum Kind {
     Secrets,
     /// Settings of all plugins.
     ConfigEntries,
+    /// Endpoints for webhooks.
+    WebhookEndpoints,
     /// Addresses on the suppression list.
     Suppressions,
 }
@@ -53,6 +55,12 @@ pub async fn room_for(
             "config_entries",
             counts.config_entries,
             limits.config_entries,
+        ),
+        Kind::WebhookEndpoints => (
+            "endpoints for webhooks",
+            "webhook_endpoints",
+            counts.webhook_endpoints,
+            limits.webhook_endpoints,
         ),
         Kind::Suppressions => (
             "suppressed addresses",

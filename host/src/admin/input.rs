@@ -17,7 +17,8 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, InvocationId, JobId, JobName, MailId, PlanName, PluginName, ReceivedId, ScheduleName, TokenId,
+    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, MailId, PlanName, PluginName, ReceivedId,
+    ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
@@ -84,6 +85,8 @@ in_path! {
     MailId = "mail", Mail;
     AddressKey = "address", Suppression;
     ScheduleName = "schedule", Schedule;
+    EndpointId = "endpoint", Endpoint;
+    DeliveryId = "delivery", Delivery;
     ReceivedId = "received", ReceivedWebhook;
 }
 

@@ -24,6 +24,9 @@
 //! | POST DELETE | `…/plugins/{plugin}/jobs/pause`, `…/plugins/{plugin}/jobs/{job}/pause` | developer |
 //! | GET DELETE POST | `/tenants/{tenant}/dead-letters`, `…/dead-letters/retry` | viewer; developer to change |
 //! | GET POST | `/tenants/{tenant}/schedules`, `…/plugins/{plugin}/schedules/{schedule}/run` | viewer; developer to run |
+//! | GET POST PATCH DELETE | `/tenants/{tenant}/webhooks/endpoints`, `…/endpoints/{endpoint}` | developer; owner to change |
+//! | POST | `…/endpoints/{endpoint}/rotate`, `…/test`, `…/replay` | owner to rotate; developer |
+//! | GET DELETE POST | `/tenants/{tenant}/webhooks/deliveries`, `…/deliveries/{delivery}`, `…/replay`, `…/export` | developer |
 //! | GET DELETE POST | `/tenants/{tenant}/mail`, `…/mail/{mail}`, `…/mail/{mail}/resend` | viewer; developer to change |
 //! | GET | `…/mail/search`, `…/mail/export`, `…/mail/{mail}/source`, `…/text`, `…/html` | developer |
 //! | GET POST PUT DELETE | `…/mail/suppressions`, `…/mail/suppressions/{address}`, `…/mail/failures` | developer |
@@ -70,6 +73,7 @@ mod tenants;
 mod tokens;
 mod versions;
 mod webhooks;
+mod webhooks_out;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -129,6 +133,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(jobs::router())
         .merge(dead_letters::router())
         .merge(schedules::router())
+        .merge(webhooks_out::router())
         .merge(mail::router())
         .merge(webhooks::router())
         .merge(logs::router())

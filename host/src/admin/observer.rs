@@ -8,7 +8,7 @@ use crate::jobs::JobMetrics;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
-use crate::metrics::{Gauge, Gauges, Requests, text};
+use crate::metrics::{DeliveryCounters, Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::budget::SharedBudget;
@@ -47,6 +47,8 @@ pub struct Observer {
     pub jobs: JobMetrics,
     /// Counts mail.
     pub db: Arc<dyn Repository>,
+    /// Counts attempts to deliver webhooks.
+    pub deliveries: Arc<DeliveryCounters>,
     /// Counts received webhooks.
     pub webhooks: Arc<WebhookCounters>,
 }
@@ -118,6 +120,7 @@ impl Observer {
             gauges: self.gauges().await,
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
+            deliveries: self.deliveries.totals(),
             mail: self.services.mail_counters.figures(),
             webhooks: self.webhooks.totals(),
             requests: self.requests.clone(),

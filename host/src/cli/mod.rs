@@ -135,7 +135,7 @@ enum Command {
     /// Schedules of the active versions
     #[command(subcommand)]
     Schedules(schedules::Schedules),
-    /// Webhooks: requests of other systems that plugins get as jobs
+    /// Webhooks: requests of other systems that plugins get as jobs, and events that endpoints get
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
     /// Show what the plugins of a tenant consumed

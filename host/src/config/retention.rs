@@ -14,6 +14,8 @@ pub struct RetentionSection {
     pub jobs: Span,
     /// Dead letters: jobs that failed for good.
     pub dead_jobs: Span,
+    /// Deliveries of webhooks that were delivered or given up, with their bodies and attempts.
+    pub deliveries: Span,
     /// Mail that was sent or caught, or given up, with its content.
     pub mails: Span,
     /// Received webhooks whose job has ended, with their headers and bodies.
@@ -28,6 +30,7 @@ impl Default for RetentionSection {
             invocations: Span::s(30 * 24 * 60 * 60),
             jobs: Span::s(24 * 60 * 60),
             dead_jobs: Span::s(14 * 24 * 60 * 60),
+            deliveries: Span::s(30 * 24 * 60 * 60),
             mails: Span::s(30 * 24 * 60 * 60),
             webhooks: Span::s(7 * 24 * 60 * 60),
             deleted: Span::s(7 * 24 * 60 * 60),

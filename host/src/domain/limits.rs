@@ -315,6 +315,13 @@ limits! {
     /// Stops schedules from filling the job queue.
     schedule_runs_per_hour: u32 = 60, at most 3_600,
         of Tenant, seen in "schedule.next_runs";
+    /// Endpoints of a tenant that get webhooks. An event becomes a delivery for each of its topic.
+    webhook_endpoints: u32 = 20, at most 1_000,
+        of Tenant, seen in "counts.webhook_endpoints";
+    /// Stored deliveries of a tenant that were delivered or given up. When the limit is exceeded, the
+    /// oldest are deleted.
+    deliveries_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "delivery.state";
     /// Body of one received webhook. Larger bodies are not read further.
     webhook_body: ByteSize = ByteSize::kib(256), at least ByteSize(1), at most ByteSize::mib(4),
         of Tenant, seen in "received.bytes";
@@ -572,6 +579,8 @@ mod tests {
             "counts.secrets",
             "counts.suppressions",
             "counts.tokens",
+            "counts.webhook_endpoints",
+            "delivery.state",
             "kept.log_bytes",
             "kept.records",
             "plugin.versions",

@@ -50,3 +50,4 @@ pub mod units;
 pub mod unsubscribe;
 pub mod version_name;
 pub mod webhook;
+pub mod webhook_out;

@@ -31,6 +31,10 @@ pub enum Resource {
     JobKind,
     /// A schedule of a plugin.
     Schedule,
+    /// An endpoint that gets webhooks.
+    Endpoint,
+    /// A delivery of a webhook.
+    Delivery,
     /// A mail.
     Mail,
     /// A mail server of a tenant.
@@ -47,7 +51,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -61,6 +65,8 @@ impl Resource {
         Self::Job,
         Self::JobKind,
         Self::Schedule,
+        Self::Endpoint,
+        Self::Delivery,
         Self::Mail,
         Self::MailServer,
         Self::Suppression,
@@ -87,6 +93,8 @@ impl fmt::Display for Resource {
             Self::Job => "job",
             Self::JobKind => "kind of job",
             Self::Schedule => "schedule",
+            Self::Endpoint => "endpoint",
+            Self::Delivery => "delivery",
             Self::Mail => "mail",
             Self::MailServer => "mail server of the tenant",
             Self::Suppression => "address on the suppression list",

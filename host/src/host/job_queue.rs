@@ -11,8 +11,10 @@ use super::storage::Storage;
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
-use crate::jobs::{Background, Counters, HostJobs, JobRetention, Parts, Queue, Wake};
+use crate::jobs::{Background, Counters, HostJobHandler, HostJobs, JobRetention, Parts, Queue, Wake};
+use crate::metrics::DeliveryCounters;
 use crate::tenants::Routing;
+use crate::webhooks_out::{self, DeliveryHandler};
 
 /// What adds jobs.
 pub struct QueueParts {
@@ -44,6 +46,24 @@ impl QueueParts {
             wake,
             counters,
         }
+    }
+
+    /// The handler of deliveries of webhooks.
+    pub fn deliveries(
+        &self,
+        storage: &Storage,
+        services: &Services,
+        counters: &Arc<DeliveryCounters>,
+        clock: &SharedClock,
+    ) -> Arc<dyn HostJobHandler> {
+        Arc::new(DeliveryHandler::new(webhooks_out::Parts {
+            db: storage.db.clone(),
+            vault: services.vault.clone(),
+            http: services.http.clone(),
+            queue: self.queue.clone(),
+            counters: counters.clone(),
+            clock: clock.clone(),
+        }))
     }
 
     /// What runs jobs. Plugins run on `background`.

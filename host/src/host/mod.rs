@@ -33,7 +33,9 @@ use crate::domain::public_url::PublicUrl;
 use crate::gateway;
 use crate::jobs::Background;
 use crate::mail::MailRetention;
+use crate::metrics::DeliveryCounters;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
+use crate::webhooks_out::Retention;
 
 use job_queue::QueueParts;
 use mail::MailParts;
@@ -54,6 +56,7 @@ pub struct Host {
     clock: SharedClock,
     mail_retention: MailRetention,
     retention: Duration,
+    deliveries: Retention,
     /// Stops the compilation of active versions when the host is dropped.
     _recompiling: DropGuard,
     /// Locks the folder while the host is open.
@@ -129,7 +132,12 @@ impl Host {
         };
         let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
         let sends = mail::handler(config, &storage, &mail.servers, &services, &clock);
-        queue.host_jobs = queue.host_jobs.with(HostJob::Mail, Arc::new(sends));
+        let delivery_counters: Arc<DeliveryCounters> = Arc::default();
+        let delivers = queue.deliveries(&storage, &services, &delivery_counters, &clock);
+        queue.host_jobs = queue
+            .host_jobs
+            .with(HostJob::Mail, Arc::new(sends))
+            .with(HostJob::Delivery, delivers);
         let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
         jobs.recover().await;
         jobs.start();
@@ -139,6 +147,7 @@ impl Host {
             services.clone(),
             &runtime,
             &jobs,
+            delivery_counters,
             public_url,
             &clock,
         )
@@ -147,9 +156,16 @@ impl Host {
         runtime.lifecycle.start_recompiling(recompiling.clone());
         // The key is not needed any more.
         let Storage { db, folder, .. } = storage;
+        let deliveries = Retention::new(
+            db.clone(),
+            runtime.routing.clone(),
+            clock.clone(),
+            config.retention.deliveries.0,
+        );
         Ok(Self {
             db,
             services,
+            deliveries,
             runtime,
             jobs,
             serving,
@@ -210,6 +226,16 @@ impl Host {
         if let Err(error) = self.forget_calls().await {
             tracing::warn!(%error, "old counts of calls could not be deleted");
         }
+        self.prune_deliveries().await;
+    }
+
+    /// Deletes deliveries of webhooks that are old or too many.
+    async fn prune_deliveries(&self) {
+        match self.deliveries.pass().await {
+            Ok(0) => {}
+            Ok(deliveries) => tracing::info!(deliveries, "old deliveries of webhooks were deleted"),
+            Err(error) => tracing::warn!(%error, "old deliveries of webhooks could not be deleted"),
+        }
     }
 
     /// Deletes old counts of calls, in rounds, so that other writers can run in between.
@@ -229,6 +255,7 @@ impl Host {
         self.runtime.lifecycle.retry().await;
         self.runtime.lifecycle.sweep_or_later().await;
         self.jobs.pass().await;
+        self.prune_deliveries().await;
     }
 
     /// Reports that the host is not ready, ends streams that would not end by themselves, and

@@ -17,6 +17,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::Gateway;
 use crate::jobs::Background;
+use crate::metrics::DeliveryCounters;
 use crate::webhooks_in::Receiver;
 
 /// The parts that answer callers.
@@ -37,12 +38,14 @@ pub struct Serving {
 
 impl Serving {
     /// Creates both APIs for the runtime.
+    #[expect(clippy::too_many_arguments, reason = "each is a part that was opened before")]
     pub async fn open(
         config: &Config,
         storage: &Storage,
         services: Services,
         runtime: &Runtime,
         jobs: &Background,
+        delivery_counters: Arc<DeliveryCounters>,
         public_url: Arc<PublicUrl>,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
@@ -74,6 +77,7 @@ impl Serving {
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
             db: storage.db.clone(),
+            deliveries: delivery_counters,
             webhooks: webhook_counters,
         };
         let admin = AdminState::new(

@@ -175,6 +175,15 @@ fn missing(resource: Resource) -> Option<&'static str> {
             "`mortise schedules list --tenant …` (GET /api/v1/tenants/{tenant}/schedules) shows the schedules of the \
              active versions"
         }
+        Resource::Endpoint => {
+            "`mortise webhooks endpoints list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/endpoints) shows the \
+             endpoints; they are named by their id"
+        }
+        Resource::Delivery => {
+            "`mortise webhooks deliveries list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/deliveries) shows the \
+             deliveries that are kept; those that ended are deleted by `retention.deliveries` and the limit \
+             `deliveries_kept`"
+        }
         Resource::Mail => {
             "`mortise mail list --tenant …` (GET /api/v1/tenants/{tenant}/mail) shows the mail that is kept; the oldest \
              is deleted by `retention.mails` and the limit `mails_kept`"

@@ -1,4 +1,4 @@
-//! Finds the subscribers of an event and makes a job for each.
+//! Finds the subscribers and the endpoints of an event, and makes a job for each.
 //!
 //! A subscriber is a kind of job of a plugin of the same tenant. It gets one job for an event, even
 //! if two of its patterns stand for the topic. A plugin that cannot be served now keeps its
@@ -9,15 +9,19 @@ use std::collections::BTreeSet;
 use super::logged_errors::{WorkError, in_time};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::TopicPattern;
-use crate::domain::id::{JobId, PluginName, TenantId};
+use crate::domain::id::{EndpointId, JobId, PluginName, TenantId};
 use crate::domain::job::{ConcurrencyKey, JobOrigin, JobSpec, NewJob};
 use crate::domain::outbox::PublishedEvent;
+use crate::domain::webhook_out::{self, EndpointTopics, FanOut};
 use crate::storage::Repository;
 use crate::tenants::{Routing, TenantRoutes};
 
-/// The subscriptions of a tenant's plugins, by plugin.
+/// The subscriptions of a tenant's plugins, by plugin, and the tenant's endpoints.
 #[derive(Debug)]
-pub(super) struct Subscribers(Vec<Subscriber>);
+pub(super) struct Subscribers {
+    subscribers: Vec<Subscriber>,
+    endpoints: Vec<EndpointTopics>,
+}
 
 /// A subscription with the kind of job that it adds.
 #[derive(Debug)]
@@ -66,13 +70,31 @@ impl Subscribers {
             add_unavailable(&mut subscribers, &routes, db).await?;
         }
         subscribers.sort_by(|a, b| (&a.plugin, &a.job.name).cmp(&(&b.plugin, &b.job.name)));
-        Ok(Self(subscribers))
+        Ok(Self {
+            subscribers,
+            endpoints: routes.endpoints.to_vec(),
+        })
     }
 
-    /// The jobs for an event, in the order of plugins.
-    pub fn jobs(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> Vec<NewJob> {
+    /// The same, but for this endpoint.
+    pub fn without(mut self, endpoint: EndpointId) -> Self {
+        self.endpoints.retain(|other| other.id != endpoint);
+        self
+    }
+
+    /// What an event becomes: a job for each subscriber, and one for each delivery to an endpoint.
+    pub fn fan_out(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> FanOut {
+        let mut fan_out = webhook_out::deliveries(tenant, event, &self.endpoints, now);
+        let deliveries = std::mem::take(&mut fan_out.jobs);
+        fan_out.jobs = self.jobs(tenant, event, now);
+        fan_out.jobs.extend(deliveries);
+        fan_out
+    }
+
+    /// The jobs of the subscribers of an event, in the order of plugins.
+    fn jobs(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> Vec<NewJob> {
         let mut seen = BTreeSet::new();
-        let matching = self.0.iter().filter(|subscriber| {
+        let matching = self.subscribers.iter().filter(|subscriber| {
             subscriber.topic.matches(&event.event.topic)
                 && seen.insert((&subscriber.plugin, &subscriber.job.name))
         });

@@ -259,7 +259,7 @@ impl Background {
         &self.wake
     }
 
-    /// Adds jobs.
+    /// The queue.
     pub fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }

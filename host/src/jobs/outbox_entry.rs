@@ -14,6 +14,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, JobName, PluginName, TenantId};
 use crate::domain::job::{Backoff, JobOrigin, NewJob};
 use crate::domain::outbox::OutboxEntry;
+use crate::domain::webhook_out::OutgoingEvent;
 
 /// The kind of jobs that unusable entries become. Names of jobs in manifests begin with a letter as
 /// well, but no author writes this one by accident.
@@ -27,6 +28,8 @@ const UNKNOWN: &str = "unknown";
 pub(super) struct EntryJobs {
     /// The jobs.
     pub jobs: Vec<NewJob>,
+    /// The event for the tenant's endpoints, whose deliveries are among the jobs.
+    pub outgoing: Option<OutgoingEvent>,
     /// Why the entry cannot be used.
     pub problem: Option<String>,
 }
@@ -36,14 +39,17 @@ pub(super) struct EntryJobs {
 pub(super) fn jobs_of(tenant: TenantId, text: &str, subscribers: &Subscribers, now: Timestamp) -> EntryJobs {
     let problem = match serde_json::from_str(text) {
         Ok(OutboxEntry::Event(event)) => {
+            let fan_out = subscribers.fan_out(tenant, &event, now);
             return EntryJobs {
-                jobs: subscribers.jobs(tenant, &event, now),
+                jobs: fan_out.jobs,
+                outgoing: fan_out.outgoing,
                 problem: None,
             };
         }
         Ok(OutboxEntry::Job(job)) if job.tenant == tenant => {
             return EntryJobs {
                 jobs: vec![job],
+                outgoing: None,
                 problem: None,
             };
         }
@@ -52,6 +58,7 @@ pub(super) fn jobs_of(tenant: TenantId, text: &str, subscribers: &Subscribers, n
     };
     EntryJobs {
         jobs: vec![unusable(tenant, text, now)],
+        outgoing: None,
         problem: Some(problem),
     }
 }

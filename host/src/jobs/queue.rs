@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use super::counters::Counters;
 use super::events::{Subscribers, UnknownSubscribers};
@@ -13,11 +14,12 @@ use super::wake::Wake;
 use crate::capability::database::{DatabaseError, OutboxMarks};
 use crate::capability::jobs::{JobQueue, QueueError};
 use crate::domain::clock::SharedClock;
-use crate::domain::id::{JobId, TenantId};
+use crate::domain::id::{EndpointId, JobId, TenantId};
 use crate::domain::job::NewJob;
 use crate::domain::limits::Limits;
 use crate::domain::outbox::{OutboxMark, PublishedEvent};
 use crate::domain::units::as_u64;
+use crate::domain::webhook_out::FanOut;
 use crate::storage::{Added, Repository};
 use crate::tenants::Routing;
 
@@ -29,6 +31,8 @@ pub struct Queue {
     pub(super) clock: SharedClock,
     counters: Arc<Counters>,
     commits: Arc<GroupCommit>,
+    /// Where events for endpoints are committed.
+    runtime: Handle,
     pub(super) live: LiveCounts,
     pub(super) logged_errors: LoggedErrors<&'static str>,
 }
@@ -44,6 +48,7 @@ impl Queue {
     ) -> Self {
         Self {
             commits: GroupCommit::new(db.clone(), wake.clone(), counters.clone()),
+            runtime: Handle::current(),
             counters,
             db,
             routing,
@@ -77,6 +82,47 @@ impl Queue {
             self.counters.enqueued(new);
             self.wake.jobs_added();
         }
+    }
+
+    /// Adds what an event became, unless that exceeds the tenant's backlog. It is added as a whole
+    /// although the caller may stop waiting.
+    async fn add_fan_out(
+        &self,
+        tenant: TenantId,
+        fan_out: FanOut,
+        limits: &Limits,
+    ) -> Result<(), QueueError> {
+        let (count, limit) = (as_u64(fan_out.jobs.len()), u64::from(limits.job_backlog));
+        let reserved = self.live.reserve(tenant, count, limit)?;
+        let (db, wake, counters) = (self.db.clone(), self.wake.clone(), self.counters.clone());
+        let adding = self.runtime.spawn(async move {
+            let added = in_time(db.add_fan_out(tenant, &fan_out)).await?;
+            let new = as_u64(count_new(&added));
+            counters.enqueued(new);
+            wake.jobs_added();
+            Ok::<_, WorkError>(new)
+        });
+        let Ok(added) = adding.await else {
+            // It panicked, which is logged.
+            return Err(QueueError::Unavailable);
+        };
+        if let Some(error) = self.logged_errors.news(&"publish-outgoing", &added) {
+            tracing::error!(error, "events for endpoints cannot be added; plugins get `unavailable`");
+        }
+        reserved.are_added(added.map_err(|_| QueueError::Unavailable)?);
+        Ok(())
+    }
+
+    /// What an event of the host becomes. The endpoint that it is about does not get it.
+    pub async fn fan_out_without(
+        &self,
+        tenant: TenantId,
+        event: &PublishedEvent,
+        endpoint: EndpointId,
+    ) -> Result<FanOut, QueueError> {
+        let subscribers = Subscribers::of(tenant, &self.routing, &*self.db).await;
+        let subscribers = subscribers.map_err(|_| QueueError::Unavailable)?;
+        Ok(subscribers.without(endpoint).fan_out(tenant, event, self.clock.now()))
     }
 
     /// Reads the counters of all tenants. Call it each second.
@@ -151,9 +197,12 @@ impl JobQueue for Queue {
         let Ok(subscribers) = subscribers else {
             return Err(QueueError::Unavailable);
         };
-        let jobs = subscribers.jobs(tenant, &event, self.clock.now());
-        if !jobs.is_empty() {
-            self.add_all(tenant, jobs, limits).await?;
+        let fan_out = subscribers.fan_out(tenant, &event, self.clock.now());
+        if fan_out.outgoing.is_some() {
+            return self.add_fan_out(tenant, fan_out, limits).await;
+        }
+        if !fan_out.jobs.is_empty() {
+            self.add_all(tenant, fan_out.jobs, limits).await?;
         }
         Ok(())
     }

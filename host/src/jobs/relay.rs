@@ -24,6 +24,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use crate::domain::job::NewJob;
 use crate::domain::outbox::OutboxMark;
+use crate::domain::webhook_out::OutgoingEvent;
 use crate::fail_point;
 use crate::storage::Repository;
 use crate::tenants::Routing;
@@ -59,6 +60,8 @@ pub struct Relay {
 struct Read {
     /// The sequence of the entry of each job, and the job.
     jobs: Vec<(i64, NewJob)>,
+    /// The sequence of the entry of each event for endpoints, and the event.
+    events: Vec<(i64, OutgoingEvent)>,
     /// Entries that cannot be used, and why.
     problems: Vec<(i64, String)>,
 }
@@ -186,7 +189,8 @@ impl Relay {
             let mark = OutboxMark { epoch, sequence };
             let read = self.read(tenant, &batch.entries, &subscribers);
             self.clean().remove(&tenant);
-            let added = in_time(self.db.relay_jobs(tenant, &mark, &read.jobs)).await?;
+            let adding = self.db.relay_events(tenant, &mark, &read.jobs, &read.events);
+            let added = in_time(adding).await?;
             fail_point::reach("relay-added");
             self.queue.note_added(tenant, &added);
             for (sequence, problem) in read.problems {
@@ -209,6 +213,8 @@ impl Relay {
             let entry = jobs_of(tenant, text, subscribers, now);
             all.jobs
                 .extend(entry.jobs.into_iter().map(|job| (*sequence, job)));
+            all.events
+                .extend(entry.outgoing.map(|event| (*sequence, event)));
             all.problems
                 .extend(entry.problem.map(|problem| (*sequence, problem)));
         }

@@ -4,6 +4,7 @@
 //! semaphore. `admin::observer` reads all of them on request. No metric has a tenant as label, so
 //! the number of time series does not depend on tenants. The usage of tenants is in the ledger.
 
+mod deliveries;
 mod gauge;
 mod gauges;
 mod histogram;
@@ -16,6 +17,7 @@ mod requests;
 pub mod text;
 mod webhooks;
 
+pub use deliveries::{DeliveryCounters, DeliveryTotals};
 pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
 pub use histogram::{Distribution, Histogram};

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabel
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::deliveries::DeliveryTotals;
 use super::gauges::Gauges;
 use super::histogram::Distribution;
 use super::jobs::JobTotals;
@@ -31,6 +32,8 @@ pub struct Figures {
     pub ledger: LedgerCounts,
     /// The counters of jobs.
     pub jobs: JobTotals,
+    /// The counters of outbound webhooks.
+    pub deliveries: DeliveryTotals,
     /// The counters of mail.
     pub mail: MailFigures,
     /// The counters of received webhooks.
@@ -104,6 +107,7 @@ impl Collector for Figures {
             ],
         )?;
         self.encode_jobs(&mut encoder)?;
+        self.encode_deliveries(&mut encoder)?;
         by_label(
             &mut encoder,
             ("mails", "Mails and recipients by what became of them on this node."),
@@ -194,6 +198,40 @@ impl Figures {
             )?
             .encode_counter::<NoLabelSet, _, f64>(&stale, None)
     }
+
+    fn encode_deliveries(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let DeliveryTotals {
+            delivered,
+            retried,
+            failed,
+            postponed,
+            cancelled,
+            disabled,
+        } = self.deliveries;
+        by_label(
+            encoder,
+            (
+                "webhook_attempts",
+                "Attempts to deliver outbound webhooks, by what became of them.",
+            ),
+            "outcome",
+            &[
+                ("delivered", delivered),
+                ("retried", retried),
+                ("failed", failed),
+                ("postponed", postponed),
+                ("cancelled", cancelled),
+            ],
+        )?;
+        encoder
+            .encode_descriptor(
+                "webhook_endpoints_disabled",
+                "Endpoints that were disabled because they failed for too long or asked for it.",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&disabled, None)
+    }
 }
 
 /// Writes one counter for each value of a label.
@@ -255,6 +293,10 @@ mod tests {
             gauges,
             ledger,
             jobs,
+            deliveries: DeliveryTotals {
+                delivered: 4,
+                ..DeliveryTotals::default()
+            },
             mail,
             webhooks: WebhookTotals {
                 repeated: 4,
@@ -279,6 +321,8 @@ mod tests {
             "mortise_jobs_ended_total{outcome=\"done\"} 5",
             "mortise_jobs_ended_total{outcome=\"dead\"} 0",
             "mortise_job_retries_total{reason=\"failed\"} 3",
+            "mortise_webhook_attempts_total{outcome=\"delivered\"} 4",
+            "mortise_webhook_endpoints_disabled_total 0",
             "mortise_mails_total{outcome=\"caught\"} 4",
             "mortise_mails_total{outcome=\"failed\"} 0",
             "mortise_webhooks_received_total{result=\"repeated\"} 4",

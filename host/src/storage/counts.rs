@@ -30,6 +30,8 @@ pub struct Counts {
     pub dead_jobs: u32,
     /// Schedules of the active versions.
     pub schedules: u32,
+    /// Endpoints for webhooks.
+    pub webhook_endpoints: u32,
     /// Stored mails.
     pub mails: u32,
     /// Addresses to which no mail is sent.

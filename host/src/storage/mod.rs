@@ -38,6 +38,7 @@ mod settings;
 mod tenants;
 mod tokens;
 mod totals;
+mod webhooks_out;
 mod webhooks_received;
 
 pub mod sqlite;
@@ -78,6 +79,7 @@ pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
+pub use webhooks_out::{DeliveryFilter, DeliveryPosition, EndpointSecret, Replayed, WebhooksOut, secret_name};
 pub use webhooks_received::{
     KeptWebhooks, Receipt, ReceivedFilter, ReceivedPosition, WebhookCounts, WebhooksReceived,
 };
@@ -108,6 +110,7 @@ pub trait Repository:
     + Settings
     + Tenants
     + Tokens
+    + WebhooksOut
     + WebhooksReceived
     + Send
     + Sync

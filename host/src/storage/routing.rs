@@ -11,6 +11,7 @@ use crate::domain::grant::Grants;
 use crate::domain::id::{JobName, TenantId, TenantName};
 use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
+use crate::domain::webhook_out::EndpointTopics;
 use crate::storage::vault::Sealed;
 
 /// A tenant in the list of all tenants.
@@ -42,6 +43,8 @@ pub struct RoutedTenant {
     pub plugins: Vec<RoutedPlugin>,
     /// The encrypted secrets.
     pub secrets: BTreeMap<String, Sealed>,
+    /// The enabled endpoints for webhooks.
+    pub endpoints: Vec<EndpointTopics>,
     /// Problems with single rows that do not stop the tenant, for the operator.
     pub problems: Vec<String>,
 }

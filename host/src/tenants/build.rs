@@ -200,6 +200,7 @@ impl Builder {
                 }
             }
         }
+        tenant.endpoints = stored.endpoints.as_slice().into();
         tenant.suspended = stored.tenant.suspended;
         tenant.generation = stored.generations.content;
         Built { tenant, missing }
@@ -241,6 +242,7 @@ impl Builder {
             problem: None,
             plugins: HashMap::new(),
             unavailable: HashMap::new(),
+            endpoints: Arc::default(),
             api_keys,
             admission: admission.unwrap_or_else(|| Arc::new(TenantAdmission::new(size))),
             bodies,

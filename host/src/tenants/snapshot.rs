@@ -17,6 +17,7 @@ use crate::domain::id::{ApiKeyId, FunctionName, JobName, PluginName, TenantId, T
 use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
+use crate::domain::webhook_out::EndpointTopics;
 use crate::domain::template::Templates;
 use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
 use crate::storage::PausedJobs;
@@ -40,6 +41,8 @@ pub struct TenantRoutes {
     pub plugins: HashMap<PluginName, Arc<PluginRoutes>>,
     /// Its plugins whose active version cannot be served. They answer 503.
     pub unavailable: HashMap<PluginName, Unavailable>,
+    /// Its enabled endpoints for webhooks.
+    pub endpoints: Arc<[EndpointTopics]>,
     /// Its API keys. They outlive this snapshot.
     pub api_keys: Arc<ApiKeys>,
     /// Its concurrency and rate limits. The value outlives this snapshot, unless the limits change.

@@ -23,4 +23,5 @@ pub mod settings;
 pub mod tenants;
 pub mod tokens;
 pub mod versions;
+pub mod webhooks_out;
 pub mod webhooks_received;

@@ -176,3 +176,13 @@ pub async fn config_entries() {
     put(&tenant, "one", 1).await.expect(200);
     put(&tenant, "two", 3).await.expect_problem(409, "conflict");
 }
+
+#[tokio::test]
+pub async fn webhook_endpoints() {
+    let app = App::start().await;
+    let new = async |tenant: &TestTenant<'_>, _| {
+        let body = json!({ "url": "https://hooks.example.com/", "topics": [">"] });
+        make(&app, tenant, "/webhooks/endpoints", body).await
+    };
+    three(&app, "webhook_endpoints", new).await;
+}

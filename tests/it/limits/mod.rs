@@ -77,6 +77,8 @@ const TESTS: &[(&str, fn())] = &[
     ("dead_jobs_kept", jobs::dead_jobs_kept),
     ("schedules", jobs::schedules),
     ("schedule_runs_per_hour", jobs::schedule_runs_per_hour),
+    ("webhook_endpoints", counts::webhook_endpoints),
+    ("deliveries_kept", crate::webhooks_out::deliveries_kept),
     ("webhook_body", webhooks::webhook_body),
     ("webhooks_kept", webhooks::webhooks_kept),
     ("webhook_size", webhooks::webhook_size),
@@ -141,7 +143,7 @@ fn toml_of(limits: &Limits) -> serde_json::Map<String, Value> {
 }
 
 /// The values of a limit to test if `needed` is needed, each with whether it is enough.
-fn around(needed: u64) -> [(u64, bool); 3] {
+pub fn around(needed: u64) -> [(u64, bool); 3] {
     [(needed - 1, false), (needed, true), (needed + 1, true)]
 }
 

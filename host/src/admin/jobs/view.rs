@@ -87,7 +87,9 @@ impl JobDetail {
     ) -> Self {
         let payload = content.of(Some(std::mem::take(&mut job.new.payload)));
         let traceparent = job.new.traceparent.take();
-        let origin = OriginView::new(job.new.origin.clone(), payload.as_deref());
+        // The payload of a job of the host is an id, not the data of the event.
+        let data = payload.as_deref().filter(|_| !job.new.plugin.is_host());
+        let origin = OriginView::new(job.new.origin.clone(), data);
         let view = |attempt: Attempt| AttemptView {
             number: attempt.number,
             node: attempt.node,

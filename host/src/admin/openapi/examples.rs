@@ -22,6 +22,12 @@ pub fn of(operation: &str) -> Option<Value> {
         }
         "tokens_create" => json!({ "name": "Ada", "role": "owner", "expires_at": "2099-01-01T00:00:00Z" }),
         "tokens_create_host" => json!({ "name": "prometheus", "role": "metrics" }),
+        "webhooks_create_endpoint" => json!({
+            "url": "https://hooks.example.com/mortise", "topics": ["order.*"], "description": "the accounting system",
+        }),
+        "webhooks_change_endpoint" => json!({ "topics": ["order.>", "payment.settled"], "rate_per_minute": 600 }),
+        "webhooks_rotate_secret" => json!({ "grace": "24h" }),
+        "webhooks_test_endpoint" => json!({ "type": "order.created", "data": { "order": 7 } }),
         "mail_suppress" => json!({ "address": "ada@example.com", "note": "asked by phone" }),
         "mail_put_sender_domains" => json!({ "domains": ["example.com"] }),
         "mail_put_smtp" => json!({

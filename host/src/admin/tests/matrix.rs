@@ -55,6 +55,8 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{job}", "sync-erp")
         .replace("{schedule}", "nightly")
+        .replace("{endpoint}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{delivery}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{mail}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{address}", "ada@example.com")
         .replace("{received}", "01890a5d-ac96-774b-bcce-b302099a8057")
@@ -192,6 +194,7 @@ async fn the_routes_are_these() {
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    developer DELETE /tenants/{tenant}/webhooks/deliveries
     developer DELETE /tenants/{tenant}/webhooks/received/{received}
     developer GET    /tenants/{tenant}/jobs/export
     developer GET    /tenants/{tenant}/mail/export
@@ -201,6 +204,11 @@ async fn the_routes_are_these() {
     developer GET    /tenants/{tenant}/mail/{mail}/html
     developer GET    /tenants/{tenant}/mail/{mail}/source
     developer GET    /tenants/{tenant}/mail/{mail}/text
+    developer GET    /tenants/{tenant}/webhooks/deliveries
+    developer GET    /tenants/{tenant}/webhooks/deliveries/export
+    developer GET    /tenants/{tenant}/webhooks/deliveries/{delivery}
+    developer GET    /tenants/{tenant}/webhooks/endpoints
+    developer GET    /tenants/{tenant}/webhooks/endpoints/{endpoint}
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
     developer POST   /tenants/{tenant}/dead-letters/retry
     developer POST   /tenants/{tenant}/jobs/{id}/cancel
@@ -212,6 +220,9 @@ async fn the_routes_are_these() {
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
+    developer POST   /tenants/{tenant}/webhooks/deliveries/{delivery}/replay
+    developer POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/replay
+    developer POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/test
     developer POST   /tenants/{tenant}/webhooks/received/{received}/replay
     developer PUT    /tenants/{tenant}/mail/failures
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
@@ -240,10 +251,14 @@ async fn the_routes_are_these() {
     owner     DELETE /tenants/{tenant}/plugins/{plugin}
     owner     DELETE /tenants/{tenant}/secrets/{name}
     owner     DELETE /tenants/{tenant}/tokens/{token}
+    owner     DELETE /tenants/{tenant}/webhooks/endpoints/{endpoint}
     owner     GET    /tenants/{tenant}/tokens
+    owner     PATCH  /tenants/{tenant}/webhooks/endpoints/{endpoint}
     owner     POST   /tenants/{tenant}/api-keys
     owner     POST   /tenants/{tenant}/plugins/{plugin}/restore
     owner     POST   /tenants/{tenant}/tokens
+    owner     POST   /tenants/{tenant}/webhooks/endpoints
+    owner     POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/rotate
     owner     PUT    /tenants/{tenant}/mail/smtp
     owner     PUT    /tenants/{tenant}/plugins/{plugin}/grants
     owner     PUT    /tenants/{tenant}/secrets/{name}

@@ -106,6 +106,7 @@ impl TestApp {
             ledger: ledger.clone(),
             jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
             db: db.clone(),
+            deliveries: Arc::default(),
             webhooks: Arc::default(),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::TestApp;
-use crate::storage::conformance::{plugin, tenant};
+use crate::storage::conformance::{endpoint, plugin, tenant};
 
 async fn document() -> Value {
     let app = TestApp::start().await;
@@ -147,11 +147,24 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     versions_get GET /tenants/{tenant}/plugins/{plugin}/versions/{version}
     versions_list GET /tenants/{tenant}/plugins/{plugin}/versions
     versions_upload POST /tenants/{tenant}/plugins/{plugin}/versions
+    webhooks_change_endpoint PATCH /tenants/{tenant}/webhooks/endpoints/{endpoint}
+    webhooks_create_endpoint POST /tenants/{tenant}/webhooks/endpoints
+    webhooks_delete_deliveries DELETE /tenants/{tenant}/webhooks/deliveries
+    webhooks_delete_endpoint DELETE /tenants/{tenant}/webhooks/endpoints/{endpoint}
+    webhooks_export_deliveries GET /tenants/{tenant}/webhooks/deliveries/export
+    webhooks_get_delivery GET /tenants/{tenant}/webhooks/deliveries/{delivery}
+    webhooks_get_endpoint GET /tenants/{tenant}/webhooks/endpoints/{endpoint}
     webhooks_list GET /tenants/{tenant}/webhooks
+    webhooks_list_deliveries GET /tenants/{tenant}/webhooks/deliveries
+    webhooks_list_endpoints GET /tenants/{tenant}/webhooks/endpoints
     webhooks_received_delete DELETE /tenants/{tenant}/webhooks/received/{received}
     webhooks_received_get GET /tenants/{tenant}/webhooks/received/{received}
     webhooks_received_list GET /tenants/{tenant}/webhooks/received
     webhooks_received_replay POST /tenants/{tenant}/webhooks/received/{received}/replay
+    webhooks_replay_delivery POST /tenants/{tenant}/webhooks/deliveries/{delivery}/replay
+    webhooks_replay_endpoint POST /tenants/{tenant}/webhooks/endpoints/{endpoint}/replay
+    webhooks_rotate_secret POST /tenants/{tenant}/webhooks/endpoints/{endpoint}/rotate
+    webhooks_test_endpoint POST /tenants/{tenant}/webhooks/endpoints/{endpoint}/test
     ");
 }
 
@@ -198,7 +211,9 @@ async fn every_json_body_has_an_example_that_works() {
         let token = app.operator().await;
         let acme = tenant(&*app.db, "acme-test").await;
         plugin(&*app.db, acme.id, "orders").await;
+        let endpoint = endpoint(&*app.db, acme.id, &[">"]).await;
         let filled = path
+            .replace("{endpoint}", &endpoint.id.to_string())
             .replace("{tenant}", "acme-test")
             .replace("{plugin}", "orders")
             .replace("{plan}", "large")

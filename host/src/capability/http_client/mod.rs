@@ -24,6 +24,7 @@ mod connection;
 mod error;
 mod grant;
 mod host;
+mod host_request;
 mod pool;
 mod request;
 mod resolve;
@@ -50,6 +51,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Host;
 
 pub use host::{HttpClientView, add_to_linker};
+pub use host_request::{HostRequest, HostResponse};
 pub use request::{DEEPEST_CALL, DEPTH_HEADER};
 pub use resolve::{Resolver, SystemResolver};
 

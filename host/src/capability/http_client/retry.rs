@@ -95,15 +95,18 @@ fn is_transient(status: StatusCode) -> bool {
 
 /// The wait that the server asks for, at most [`LONGEST_ASKED`].
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    Some(asked_wait(headers, now)?.min(LONGEST_ASKED))
+}
+
+/// The wait that the server asks for.
+pub fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that does not fit into `u64` is larger than the maximum.
-        text.parse().map_or(Duration::MAX, Duration::from_secs)
-    } else {
-        let date = jiff::fmt::rfc2822::parse(text).ok()?;
-        Timestamp(date.timestamp().as_millisecond()).since(now)
-    };
-    Some(asked.min(LONGEST_ASKED))
+        return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(date.timestamp().as_millisecond()).since(now))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
-//! `mortise webhooks`: the webhooks of a tenant, and what was received.
+//! `mortise webhooks`: the inbound webhooks of a tenant and what was received, and the endpoints that
+//! get events with the deliveries to them.
 
+mod deliveries;
+mod endpoints;
 mod received;
 
 use clap::Subcommand;
@@ -20,6 +23,12 @@ pub enum Webhooks {
     /// Webhooks that were received
     #[command(subcommand)]
     Received(received::ReceivedWebhooks),
+    /// Endpoints that get the events of some topics
+    #[command(subcommand)]
+    Endpoints(endpoints::Endpoints),
+    /// Deliveries of events to endpoints
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
 }
 
 impl Webhooks {
@@ -28,6 +37,8 @@ impl Webhooks {
         match self {
             Self::List(of) => list(&client.get(&["tenants", &of.tenant, "webhooks"])?, output),
             Self::Received(command) => command.run(client, output),
+            Self::Endpoints(command) => command.run(client, output),
+            Self::Deliveries(command) => command.run(client, output),
         }
     }
 }

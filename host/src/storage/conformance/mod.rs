@@ -16,6 +16,7 @@ mod plugins;
 mod routing;
 mod settings;
 mod tenants;
+mod webhooks_out;
 mod webhooks_received;
 
 pub use access::*;
@@ -31,6 +32,7 @@ pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
 pub use tenants::*;
+pub use webhooks_out::*;
 pub use webhooks_received::*;
 
 use std::sync::Arc;
@@ -147,6 +149,15 @@ macro_rules! conformance_tests {
             a_time_whose_previous_job_is_live_adds_none,
             a_schedule_begins_and_ends_with_its_version,
             counters_are_those_of_the_jobs_after_any_changes,
+            endpoints_are_created_changed_and_deleted,
+            the_secrets_of_an_endpoint_overlap_during_a_rotation,
+            a_fan_out_is_stored_with_its_jobs,
+            an_event_of_an_outbox_is_delivered_once,
+            attempts_change_a_delivery_and_its_endpoint,
+            a_delivery_that_ended_is_sent_again_by_a_new_job,
+            deliveries_that_are_old_or_too_many_are_deleted_with_their_bodies,
+            an_endpoint_is_disabled_once_and_told_of,
+            deliveries_of_other_tenants_are_not_found,
             a_webhook_is_stored_once_with_its_job,
             the_oldest_webhooks_whose_jobs_have_ended_make_room,
             webhooks_that_wait_for_their_jobs_leave_no_room,

@@ -23,6 +23,7 @@ impl Counted for SqliteRepository {
                  COALESCE((SELECT done FROM job_counts WHERE tenant = $1), 0) AS ended_jobs, \
                  COALESCE((SELECT dead FROM job_counts WHERE tenant = $1), 0) AS dead_jobs, \
                  (SELECT count(*) FROM schedules WHERE tenant = $1) AS schedules, \
+                 (SELECT count(*) FROM webhook_endpoints WHERE tenant = $1) AS webhook_endpoints, \
                  (SELECT count(*) FROM mail_suppressions WHERE tenant = $1) AS suppressions, \
                  COALESCE((SELECT kept FROM mail_counts WHERE tenant = $1), 0) AS mails",
         )
@@ -42,6 +43,7 @@ impl Counted for SqliteRepository {
             ended_jobs: row::number(&row, "ended_jobs")?,
             dead_jobs: row::number(&row, "dead_jobs")?,
             schedules: row::number(&row, "schedules")?,
+            webhook_endpoints: row::number(&row, "webhook_endpoints")?,
             mails: row::number(&row, "mails")?,
             suppressions: row::number(&row, "suppressions")?,
         })

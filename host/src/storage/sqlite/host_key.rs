@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, change, row, unavailable};
+use super::{SqliteRepository, audit, change, row, unavailable, webhooks_out};
 use crate::domain::audit::Change;
 use crate::domain::id::TenantId;
 use crate::storage::host_key::Reseal;
@@ -76,6 +76,7 @@ impl HostKeys for SqliteRepository {
                 resealed.secrets += 1;
             }
         }
+        webhooks_out::reseal(&mut transaction, reseal, &mut resealed).await?;
         put_check(&mut transaction, check).await?;
         audit::insert(&mut transaction, None, change).await?;
         let raised = change::raise_with_secrets(&mut transaction).await?;

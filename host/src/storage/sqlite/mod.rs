@@ -37,6 +37,7 @@ mod summaries;
 mod tenants;
 mod tokens;
 mod usage;
+mod webhooks_out;
 mod webhooks_received;
 
 use std::path::Path;

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, change, jobs, plans, plugins, row, tenants, unavailable};
+use super::{SqliteRepository, change, jobs, plans, plugins, row, tenants, unavailable, webhooks_out};
 use crate::domain::grant::Grants;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 use crate::storage::{Changed, DbError, ListedTenant, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
 
 /// The tables with data for serving requests.
-const CONFIGURATION: [&str; 8] = [
+const CONFIGURATION: [&str; 9] = [
     "plugins",
     "versions",
     "activations",
@@ -22,6 +22,7 @@ const CONFIGURATION: [&str; 8] = [
     "paused_jobs",
     "secrets",
     "api_keys",
+    "webhook_endpoints",
 ];
 
 #[async_trait]
@@ -78,6 +79,10 @@ impl Routing for SqliteRepository {
             config: by(read(&mut reading, CONFIG, &ids).await?, "tenant"),
             paused: by(read(&mut reading, jobs::PAUSED, &ids).await?, "tenant"),
             secrets: by(read(&mut reading, SECRETS, &ids).await?, "tenant"),
+            endpoints: by(
+                read(&mut reading, webhooks_out::ENABLED, &ids).await?,
+                "tenant",
+            ),
         };
         drop(reading);
         let routed = |tenant: &SqliteRow| Some((row::parsed(tenant, "id").ok()?, rows.routed(tenant)));
@@ -128,6 +133,7 @@ struct Rows {
     config: HashMap<String, Vec<SqliteRow>>,
     paused: HashMap<String, Vec<SqliteRow>>,
     secrets: HashMap<String, Vec<SqliteRow>>,
+    endpoints: HashMap<String, Vec<SqliteRow>>,
 }
 
 impl Rows {
@@ -175,11 +181,20 @@ impl Rows {
             Ok((row::text(row, "name")?, sealed))
         };
         let secrets = of(&self.secrets, &id).iter().map(secret);
+        let mut endpoints = Vec::new();
+        for row in of(&self.endpoints, &id) {
+            match webhooks_out::topics_of(row) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                // The other endpoints still get events.
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
         Ok(RoutedTenant {
             generations,
             plan: plans::read(plan)?,
             plugins: routed,
             secrets: secrets.collect::<Result<_, DbError>>()?,
+            endpoints,
             problems,
             tenant,
         })

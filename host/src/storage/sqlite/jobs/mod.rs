@@ -57,6 +57,7 @@ pub(super) use add::insert_in;
 pub(super) use change::delete_rest;
 use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
+pub(super) use relay::relay;
 pub(super) use stored::plugin;
 
 #[async_trait]
@@ -84,7 +85,7 @@ impl Jobs for SqliteRepository {
         up_to: &OutboxMark,
         jobs: &[(i64, NewJob)],
     ) -> Result<Vec<Added>, DbError> {
-        relay::relay(self, tenant, up_to, jobs).await
+        relay::relay(self, tenant, up_to, jobs, &[]).await
     }
 
     async fn outbox_mark(&self, tenant: TenantId) -> Result<Option<OutboxMark>, DbError> {

@@ -4,20 +4,23 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::super::{SqliteRepository, or_missing, row, tenants, unavailable};
+use super::super::{SqliteRepository, or_missing, row, tenants, unavailable, webhooks_out};
 use super::add;
 use super::effects::Effects;
 use crate::domain::id::TenantId;
 use crate::domain::job::NewJob;
 use crate::domain::outbox::OutboxMark;
 use crate::domain::resource::Resource;
+use crate::domain::webhook_out::OutgoingEvent;
 use crate::storage::{Added, DbError};
 
-pub(super) async fn relay(
+/// Adds the jobs and the events for endpoints of entries, and moves the mark.
+pub(in super::super) async fn relay(
     repository: &SqliteRepository,
     tenant: TenantId,
     up_to: &OutboxMark,
     jobs: &[(i64, NewJob)],
+    events: &[(i64, OutgoingEvent)],
 ) -> Result<Vec<Added>, DbError> {
     let mut transaction = repository.begin().await?;
     if tenants::existing(&mut transaction, BTreeSet::from([tenant]))
@@ -46,6 +49,10 @@ pub(super) async fn relay(
     let mut effects = Effects::default();
     let added = add::insert(&mut transaction, &new, &mut effects).await?;
     effects.write(&mut transaction).await?;
+    // Their deliveries refer to jobs, which are added now.
+    for (_, event) in events.iter().filter(|(sequence, _)| *sequence > relayed) {
+        webhooks_out::insert(&mut transaction, tenant, event).await?;
+    }
     sqlx::query(MOVE)
         .bind(tenant.to_string())
         .bind(moved.epoch)
