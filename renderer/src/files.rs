@@ -30,10 +30,16 @@ pub fn check_names(files: &Files) -> Result<(), Problem> {
     }
     for (file, text) in files {
         let Some((name, extension)) = file.rsplit_once('.') else {
-            return wrong(file, "the name needs `.subject`, `.txt`, `.html` or `.mjml`".to_owned());
+            return wrong(
+                file,
+                "the name needs `.subject`, `.txt`, `.html` or `.mjml`".to_owned(),
+            );
         };
         if text.len() > MAX_FILE_BYTES {
-            return wrong(file, format!("{} bytes are more than {MAX_FILE_BYTES}", text.len()));
+            return wrong(
+                file,
+                format!("{} bytes are more than {MAX_FILE_BYTES}", text.len()),
+            );
         }
         let part = name.strip_prefix('_');
         if !is_name(part.unwrap_or(name)) {
@@ -97,7 +103,10 @@ mod tests {
             assert_eq!(problem(names), None, "{names:?}");
         }
         for (names, wanted) in [
-            (&["paid.txt"][..], "paid.txt: the template has no subject; add paid.subject"),
+            (
+                &["paid.txt"][..],
+                "paid.txt: the template has no subject; add paid.subject",
+            ),
             (&["paid.subject"], "paid.subject: the template has no body"),
             (
                 &["paid.html", "paid.mjml", "paid.subject"],

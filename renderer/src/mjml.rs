@@ -9,7 +9,9 @@ use crate::{Failure, MAX_MESSAGE_BYTES, Problem, shown};
 pub fn to_html(file: &str, source: &str) -> Result<String, Failure> {
     let parsed = mrml::parse(source).map_err(|error| {
         let Problem { line, message, .. } = problem(file, source, &error);
-        let line = line.map_or_else(String::new, |line| format!(", in line {line} of the rendered file"));
+        let line = line.map_or_else(String::new, |line| {
+            format!(", in line {line} of the rendered file")
+        });
         Failure::Failed(format!("{file}: {message}{line}"))
     })?;
     let options = RenderOptions {
@@ -104,7 +106,9 @@ impl Skeleton {
             if is_value && is_in_element {
                 skeleton.markup.push('x');
             }
-            skeleton.markup.extend(tag.chars().filter(|character| *character == '\n'));
+            skeleton
+                .markup
+                .extend(tag.chars().filter(|character| *character == '\n'));
             rest = after;
         }
         skeleton.markup.push_str(rest);
@@ -151,7 +155,11 @@ mod tests {
         assert_eq!(check("paid.mjml", good), Ok(()));
         let wrong = "<mjml>\n<mj-head>\n<mj-other></mj-other>\n</mj-head>\n<mj-body></mj-body>\n</mjml>";
         let problem = check("paid.mjml", wrong).unwrap_err();
-        assert_eq!((problem.file.as_str(), problem.line), ("paid.mjml", Some(3)), "{problem}");
+        assert_eq!(
+            (problem.file.as_str(), problem.line),
+            ("paid.mjml", Some(3)),
+            "{problem}"
+        );
         assert!(problem.message.starts_with("invalid MJML: "), "{problem}");
         assert_eq!(check("_part.mjml", wrong), Ok(()));
         assert_eq!(check("paid.mjml", "{% extends '_a.mjml' %}"), Ok(()));

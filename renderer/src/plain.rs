@@ -5,7 +5,19 @@ const SKIPPED: [&str; 5] = ["head", "script", "style", "template", "title"];
 
 /// Elements before and after which a line is empty.
 const PARAGRAPHS: [&str; 13] = [
-    "p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "pre", "hr",
+    "p",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "table",
+    "ul",
+    "ol",
+    "blockquote",
+    "pre",
+    "hr",
 ];
 
 /// Elements that begin and end on a line of their own.
@@ -140,7 +152,10 @@ impl Text {
         }
         for character in decoded(raw).chars() {
             // The invisible characters fill previews and wrap long words.
-            if matches!(character, '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{feff}' | '\u{ad}') {
+            if matches!(
+                character,
+                '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{feff}' | '\u{ad}'
+            ) {
                 continue;
             }
             match character.is_whitespace() {
@@ -214,10 +229,17 @@ impl Text {
 
     /// Adds the target of a link, unless the text of the link says it.
     fn end_link(&mut self, target: &str, start: usize) {
-        let says_it = self.written.get(start..).is_some_and(|text| text.contains(target));
-        if says_it || target.strip_prefix("mailto:").is_some_and(|address| {
-            self.written.get(start..).is_some_and(|text| text.contains(address))
-        }) {
+        let says_it = self
+            .written
+            .get(start..)
+            .is_some_and(|text| text.contains(target));
+        if says_it
+            || target.strip_prefix("mailto:").is_some_and(|address| {
+                self.written
+                    .get(start..)
+                    .is_some_and(|text| text.contains(address))
+            })
+        {
             return;
         }
         self.has_space = true;
@@ -369,7 +391,10 @@ mod tests {
     #[test]
     fn a_link_that_says_its_target_is_not_repeated() {
         let link = |target: &str, text: &str| text_of(&format!("<a class=x href='{target}'>{text}</a>"));
-        assert_eq!(link("https://a.example", "https://a.example"), "https://a.example");
+        assert_eq!(
+            link("https://a.example", "https://a.example"),
+            "https://a.example"
+        );
         assert_eq!(link("mailto:a@a.example", "a@a.example"), "a@a.example");
         assert_eq!(link("mailto:a@a.example", "write"), "write (mailto:a@a.example)");
         assert_eq!(link("#top", "top"), "top");

@@ -4,7 +4,9 @@ use super::*;
 
 fn files(files: &[(&str, &str)]) -> Files {
     let files = files.iter();
-    files.map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect()
+    files
+        .map(|(file, text)| ((*file).to_owned(), (*text).to_owned()))
+        .collect()
 }
 
 fn rendered(all: &[(&str, &str)], values: &str) -> Result<Mail, Failure> {
@@ -18,9 +20,18 @@ fn a_template_has_values_parts_and_a_layout() {
     let mail = rendered(
         &[
             ("paid.subject", "Order {{ order }} is paid\n"),
-            ("paid.txt", "Dear {{ name }},\n{% for line in lines %}\n- {{ line.count }} x {{ line.name }}\n{% endfor %}\nBye\n"),
-            ("paid.html", "{% extends \"_layout.html\" %}{% block main %}<p>Dear {{ name }}</p>{% endblock %}"),
-            ("_layout.html", "<main>{% block main %}{% endblock %}</main>{% include \"_footer.html\" %}"),
+            (
+                "paid.txt",
+                "Dear {{ name }},\n{% for line in lines %}\n- {{ line.count }} x {{ line.name }}\n{% endfor %}\nBye\n",
+            ),
+            (
+                "paid.html",
+                "{% extends \"_layout.html\" %}{% block main %}<p>Dear {{ name }}</p>{% endblock %}",
+            ),
+            (
+                "_layout.html",
+                "<main>{% block main %}{% endblock %}</main>{% include \"_footer.html\" %}",
+            ),
             ("_footer.html", "<i>{{ shop }}</i>"),
         ],
         r#"{"order": 7, "name": "<Ada>", "shop": "A & B", "lines": [{"count": 2, "name": "<cup>"}]}"#,
@@ -49,8 +60,16 @@ fn a_template_without_a_text_gets_one_from_its_html() {
     assert!(html.contains("Thank you, &lt;b&gt;Ada&lt;&#x2f;b&gt;!"), "{html}");
     assert!(!html.contains("fonts.googleapis.com"), "{html}");
     assert!(mail.text.contains("Thank you, <b>Ada</b>!"), "{}", mail.text);
-    assert!(mail.text.contains("See it (https://shop.example.com/7)"), "{}", mail.text);
-    assert!(!mail.text.contains("mj-") && !mail.text.contains('{'), "{}", mail.text);
+    assert!(
+        mail.text.contains("See it (https://shop.example.com/7)"),
+        "{}",
+        mail.text
+    );
+    assert!(
+        !mail.text.contains("mj-") && !mail.text.contains('{'),
+        "{}",
+        mail.text
+    );
 }
 
 #[test]
@@ -59,7 +78,10 @@ fn a_value_adds_no_header_and_no_control_character_to_the_subject() {
     let mail = rendered(&template, r#"{"name": "Ada\r\nBcc: eve@example.com"}"#).unwrap();
     assert_eq!(mail.subject, "Order of Ada Bcc: eve@example.com");
     let failed = rendered(&template, r#"{"name": "Ada\u0000"}"#).unwrap_err();
-    assert_eq!(failed.to_string(), "paid.subject: the subject has a control character");
+    assert_eq!(
+        failed.to_string(),
+        "paid.subject: the subject has a control character"
+    );
     let long = format!(r#"{{"name": "{}"}}"#, "x".repeat(1_000));
     assert!(matches!(rendered(&template, &long), Err(Failure::Limit(_))));
     let empty = [("paid.subject", "{{ name }}"), ("paid.txt", "x")];
@@ -78,10 +100,16 @@ fn what_is_missing_or_wrong_is_said_with_its_place() {
     let failed = rendered(&template, "{}").unwrap_err().to_string();
     assert!(failed.starts_with("paid.txt:2: undefined value"), "{failed}");
     for values in ["", "[]", "7", "{"] {
-        assert!(matches!(rendered(&template, values), Err(Failure::Values(_))), "{values}");
+        assert!(
+            matches!(rendered(&template, values), Err(Failure::Values(_))),
+            "{values}"
+        );
     }
     let failed = render(&files(&template), "other", "{}").unwrap_err();
-    assert_eq!(failed.to_string(), "the plugin has no template `other`; it has paid");
+    assert_eq!(
+        failed.to_string(),
+        "the plugin has no template `other`; it has paid"
+    );
     let nested = [
         ("paid.subject", "Paid"),
         ("paid.txt", "{% include '_part.txt' %}"),
@@ -95,8 +123,15 @@ fn what_is_missing_or_wrong_is_said_with_its_place() {
 fn a_syntax_error_is_found_with_its_line() {
     let wrong = files(&[("paid.subject", "Paid"), ("paid.txt", "a\n{% if %}\nb")]);
     let problem = check(&wrong).unwrap_err();
-    assert_eq!((problem.file.as_str(), problem.line), ("paid.txt", Some(2)), "{problem}");
-    assert!(problem.to_string().starts_with("paid.txt:2: syntax error"), "{problem}");
+    assert_eq!(
+        (problem.file.as_str(), problem.line),
+        ("paid.txt", Some(2)),
+        "{problem}"
+    );
+    assert!(
+        problem.to_string().starts_with("paid.txt:2: syntax error"),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -96,7 +96,15 @@ fn the_test_host_has_the_default_limits_of_the_host() {
         (host.mail_recipients, host.mail_attachments)
     );
     assert_eq!(
-        [request_body, response_body, cache_value, job_payload, step_bytes, mail_size].map(|size| size.0),
+        [
+            request_body,
+            response_body,
+            cache_value,
+            job_payload,
+            step_bytes,
+            mail_size
+        ]
+        .map(|size| size.0),
         [
             host.request_body,
             host.response_body,

@@ -103,7 +103,9 @@ mod tests {
         active.templates = Arc::new(Templates::new(files.into()));
         let (active, cpu_time) = (&invocation.active, &invocation.cpu_time);
 
-        let rendered = Renderer::of(Arc::new(Echo)).render(active, "paid", "{}", cpu_time).await;
+        let rendered = Renderer::of(Arc::new(Echo))
+            .render(active, "paid", "{}", cpu_time)
+            .await;
         assert_eq!(rendered.unwrap().subject, "paid");
         let unconnected = Renderer::default();
         let failed = unconnected.render(active, "other", "{}", cpu_time).await;

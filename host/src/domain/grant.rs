@@ -170,9 +170,8 @@ fn both(some: &BTreeSet<TopicPattern>, others: &BTreeSet<TopicPattern>) -> BTree
 
 /// The senders in both sets: of a domain and an address of it, the address.
 fn senders(some: &BTreeSet<Sender>, others: &BTreeSet<Sender>) -> BTreeSet<Sender> {
-    let covered = |senders: &BTreeSet<Sender>, one: &Sender| {
-        senders.iter().any(|sender| sender.covers_sender(one))
-    };
+    let covered =
+        |senders: &BTreeSet<Sender>, one: &Sender| senders.iter().any(|sender| sender.covers_sender(one));
     let narrower = some.iter().filter(|sender| covered(others, sender));
     let narrower = narrower.chain(others.iter().filter(|sender| covered(some, sender)));
     narrower.cloned().collect()
@@ -428,8 +427,16 @@ mod tests {
         let manifest = manifest.unwrap();
         for (granted, lacking, senders) in [
             (vec![], vec!["shop@a.example", "@b.example"], vec![]),
-            (vec!["@a.example", "@b.example"], vec![], vec!["shop@a.example", "@b.example"]),
-            (vec!["x@b.example"], vec!["shop@a.example", "@b.example"], vec!["x@b.example"]),
+            (
+                vec!["@a.example", "@b.example"],
+                vec![],
+                vec!["shop@a.example", "@b.example"],
+            ),
+            (
+                vec!["x@b.example"],
+                vec!["shop@a.example", "@b.example"],
+                vec!["x@b.example"],
+            ),
         ] {
             let grants = grants(serde_json::json!({ "email": granted }));
             let wanted: Vec<String> = lacking

@@ -114,9 +114,8 @@ impl FromStr for Address {
                 "before the `@` are letters and digits of ASCII, and signs such as `.`, `-`, `_` and `+`",
             ));
         }
-        let domain = ascii_domain(domain).ok_or_else(|| {
-            invalid("after the `@` is the name of a domain, such as example.com")
-        })?;
+        let domain = ascii_domain(domain)
+            .ok_or_else(|| invalid("after the `@` is the name of a domain, such as example.com"))?;
         let address = format!("{local}@{domain}");
         match address.len() > ADDRESS_BYTES {
             true => Err(invalid("it has more than 254 bytes")),
@@ -128,7 +127,10 @@ impl FromStr for Address {
 /// A part of a local part: what needs no quotes.
 fn is_atom(text: &str) -> bool {
     let is_sign = |byte: u8| b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
 }
 
 /// The domain in lower case and in ASCII; `None` if it is none.
@@ -182,10 +184,12 @@ impl FromStr for Sender {
         let Some(domain) = text.strip_prefix('@') else {
             return text.parse().map(Self::Address);
         };
-        ascii_domain(domain).map(Self::Domain).ok_or_else(|| InvalidAddress {
-            text: text.chars().filter(|c| !c.is_control()).take(SHOWN).collect(),
-            why: "after the `@` is the name of a domain, such as @example.com",
-        })
+        ascii_domain(domain)
+            .map(Self::Domain)
+            .ok_or_else(|| InvalidAddress {
+                text: text.chars().filter(|c| !c.is_control()).take(SHOWN).collect(),
+                why: "after the `@` is the name of a domain, such as @example.com",
+            })
     }
 }
 
@@ -293,7 +297,10 @@ mod tests {
             ("Käthe <ada@example.com>", Some("Käthe")),
         ] {
             let mailbox: Mailbox = text.parse().unwrap();
-            assert_eq!((mailbox.name.as_deref(), mailbox.address.as_str()), (name, "ada@example.com"));
+            assert_eq!(
+                (mailbox.name.as_deref(), mailbox.address.as_str()),
+                (name, "ada@example.com")
+            );
         }
         for text in [
             "Ada\r\nBcc: eve@example.com <ada@example.com>",
@@ -309,7 +316,10 @@ mod tests {
     fn a_sender_is_an_address_or_a_domain() {
         let shop: Sender = "shop@example.com".parse().unwrap();
         let all: Sender = "@Example.com".parse().unwrap();
-        assert_eq!((shop.to_string(), all.to_string()), ("shop@example.com".into(), "@example.com".into()));
+        assert_eq!(
+            (shop.to_string(), all.to_string()),
+            ("shop@example.com".into(), "@example.com".into())
+        );
         let from: Address = "SHOP@example.com".parse().unwrap();
         let other: Address = "shop@other.example".parse().unwrap();
         assert!(shop.covers(&from) && all.covers(&from));

@@ -118,7 +118,13 @@ mod tests {
 
     #[test]
     fn a_template_needs_its_own_files_and_all_parts() {
-        let all = ["_footer.html", "paid.html", "paid.subject", "paid-late.subject", "paid-late.txt"];
+        let all = [
+            "_footer.html",
+            "paid.html",
+            "paid.subject",
+            "paid-late.subject",
+            "paid-late.txt",
+        ];
         let templates = templates(&all);
         assert_eq!(templates.names().collect::<Vec<_>>(), ["paid-late", "paid"]);
         let files = templates.files_of("paid").unwrap();
@@ -131,7 +137,10 @@ mod tests {
         let error = templates(&["paid.subject"]).files_of("pai").unwrap_err();
         assert_eq!(error.to_string(), "the plugin has no template `pai`; it has paid");
         let error = templates(&[]).files_of(&"x".repeat(500)).unwrap_err().to_string();
-        assert!(error.len() < 300 && error.contains("it has none; put NAME.subject"), "{error}");
+        assert!(
+            error.len() < 300 && error.contains("it has none; put NAME.subject"),
+            "{error}"
+        );
         assert!(templates(&["_part.subject"]).files_of("_part").is_err());
     }
 }

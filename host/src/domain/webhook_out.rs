@@ -240,9 +240,7 @@ pub fn body(event: &Event, data: &str) -> String {
     } = event;
     // Ids, names, topics and times have no characters that JSON escapes. The data is copied as it
     // was published, so that no number loses digits.
-    format!(
-        r#"{{"id":"{id}","type":"{topic}","source":"{source}","timestamp":"{time}","data":{data}}}"#
-    )
+    format!(r#"{{"id":"{id}","type":"{topic}","source":"{source}","timestamp":"{time}","data":{data}}}"#)
 }
 
 /// The deliveries of an event, one for each endpoint of its topic, and their jobs.
@@ -330,7 +328,9 @@ pub fn disabled_event(endpoint: &Endpoint, because: &str, now: Timestamp) -> Pub
 }
 
 fn host_source() -> PluginName {
-    HOST_SOURCE.parse().expect("it is the name of a plugin, which a test shows")
+    HOST_SOURCE
+        .parse()
+        .expect("it is the name of a plugin, which a test shows")
 }
 
 #[cfg(test)]
@@ -384,10 +384,14 @@ mod tests {
 
     #[test]
     fn the_body_has_the_data_as_it_was_published() {
-        let start = r#"{"id":"0190a5c0-0000-7000-8000-000000000001","type":"order.created","source":"orders","#;
+        let start =
+            r#"{"id":"0190a5c0-0000-7000-8000-000000000001","type":"order.created","source":"orders","#;
         let event = event("order.created");
         for (data, written) in [
-            (r#"{"total": 10000000000000000000001.10}"#, r#"{"total": 10000000000000000000001.10}"#),
+            (
+                r#"{"total": 10000000000000000000001.10}"#,
+                r#"{"total": 10000000000000000000001.10}"#,
+            ),
             (" 7\n", "7"),
             ("7 \"apples\"", r#""7 \"apples\"""#),
             ("", r#""""#),
@@ -411,7 +415,11 @@ mod tests {
 
     #[test]
     fn retry_after_counts_between_the_wait_and_twice_the_wait() {
-        let wait = |asked| wait_after(2, Some(Duration::from_secs(asked)), 0.0).unwrap().as_secs();
+        let wait = |asked| {
+            wait_after(2, Some(Duration::from_secs(asked)), 0.0)
+                .unwrap()
+                .as_secs()
+        };
         assert_eq!((wait(0), wait(400), wait(100_000)), (300, 400, 600));
     }
 

@@ -69,7 +69,12 @@ pub fn handler(
 }
 
 /// What deletes old mail.
-pub fn retention(config: &Config, storage: &Storage, queue: &QueueParts, clock: &SharedClock) -> MailRetention {
+pub fn retention(
+    config: &Config,
+    storage: &Storage,
+    queue: &QueueParts,
+    clock: &SharedClock,
+) -> MailRetention {
     MailRetention {
         db: storage.db.clone(),
         routing: queue.routing.clone(),

@@ -115,7 +115,10 @@ impl Maintenance {
     }
 
     async fn tell_or_later(&self) {
-        self.note("the ends of the host's own jobs cannot be recorded", self.tell().await);
+        self.note(
+            "the ends of the host's own jobs cannot be recorded",
+            self.tell().await,
+        );
     }
 
     async fn count_or_later(&self) {

@@ -107,7 +107,10 @@ impl Queue {
             return Err(QueueError::Unavailable);
         };
         if let Some(error) = self.logged_errors.news(&"publish-outgoing", &added) {
-            tracing::error!(error, "events for endpoints cannot be added; plugins get `unavailable`");
+            tracing::error!(
+                error,
+                "events for endpoints cannot be added; plugins get `unavailable`"
+            );
         }
         reserved.are_added(added.map_err(|_| QueueError::Unavailable)?);
         Ok(())
@@ -122,7 +125,9 @@ impl Queue {
     ) -> Result<FanOut, QueueError> {
         let subscribers = Subscribers::of(tenant, &self.routing, &*self.db).await;
         let subscribers = subscribers.map_err(|_| QueueError::Unavailable)?;
-        Ok(subscribers.without(endpoint).fan_out(tenant, event, self.clock.now()))
+        Ok(subscribers
+            .without(endpoint)
+            .fan_out(tenant, event, self.clock.now()))
     }
 
     /// Reads the counters of all tenants. Call it each second.

@@ -213,8 +213,7 @@ impl Relay {
             let entry = jobs_of(tenant, text, subscribers, now);
             all.jobs
                 .extend(entry.jobs.into_iter().map(|job| (*sequence, job)));
-            all.events
-                .extend(entry.outgoing.map(|event| (*sequence, event)));
+            all.events.extend(entry.outgoing.map(|event| (*sequence, event)));
             all.problems
                 .extend(entry.problem.map(|problem| (*sequence, problem)));
         }

@@ -18,7 +18,9 @@ pub(super) fn take(
         let answer = match simulated {
             None => Answer::Caught,
             Some(SimulatedFailure::Connection) => {
-                return Err(Failure::lasting("a simulated failure: no connection to the mail server"));
+                return Err(Failure::lasting(
+                    "a simulated failure: no connection to the mail server",
+                ));
             }
             Some(SimulatedFailure::Temporary) => {
                 Answer::Deferred("452 4.2.2 a simulated failure: the mailbox is full".to_owned())
@@ -61,7 +63,13 @@ mod tests {
         let verdicts = take(&failures, &some, || 49).unwrap();
         assert_eq!(verdicts[0].answer, Answer::Caught);
         assert!(matches!(&verdicts[1].answer, Answer::Deferred(why) if why.starts_with("452")));
-        assert!(matches!(&verdicts[2].answer, Answer::Refused { is_unknown: false, .. }));
+        assert!(matches!(
+            &verdicts[2].answer,
+            Answer::Refused {
+                is_unknown: false,
+                ..
+            }
+        ));
         let lucky = take(&failures, &some, || 50).unwrap();
         assert!(lucky.iter().all(|verdict| verdict.answer == Answer::Caught));
         assert!(take(&failures, &receivers(&["down@c.example"]), || 0).is_err());

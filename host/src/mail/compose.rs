@@ -97,7 +97,8 @@ fn attached(file: &mail::Attachment) -> SinglePart {
 
 /// Adds a header that is ASCII and short, so that it needs no encoding.
 fn encoded(builder: MessageBuilder, name: &str, value: &str) -> Result<MessageBuilder, String> {
-    let value = HeaderValue::dangerous_new_pre_encoded(header_name(name)?, value.to_owned(), value.to_owned());
+    let value =
+        HeaderValue::dangerous_new_pre_encoded(header_name(name)?, value.to_owned(), value.to_owned());
     Ok(builder.raw_header(value))
 }
 
@@ -143,7 +144,13 @@ mod tests {
     }
 
     fn composed(draft: &Draft, unsubscribe: Option<&str>) -> String {
-        let source = compose(draft, MailId::generate(), Timestamp(1_700_000_000_000), unsubscribe).unwrap();
+        let source = compose(
+            draft,
+            MailId::generate(),
+            Timestamp(1_700_000_000_000),
+            unsubscribe,
+        )
+        .unwrap();
         String::from_utf8(source).unwrap()
     }
 
@@ -162,9 +169,16 @@ mod tests {
         ] {
             assert!(source.contains(part), "{part}: {source}");
         }
-        assert!(!source.contains("eve@example.org") && !source.contains("Bcc"), "{source}");
+        assert!(
+            !source.contains("eve@example.org") && !source.contains("Bcc"),
+            "{source}"
+        );
         assert!(!source.contains("tag"), "{source}");
-        assert!(source.split("\r\n").all(|line| line.len() < 998 && !line.contains('\n')));
+        assert!(
+            source
+                .split("\r\n")
+                .all(|line| line.len() < 998 && !line.contains('\n'))
+        );
     }
 
     #[test]
@@ -172,14 +186,23 @@ mod tests {
         let mut draft = draft();
         draft.html = Some("<p>Hallo</p>".to_owned());
         let source = composed(&draft, None);
-        assert!(source.contains("multipart/alternative") && source.contains("text/plain"), "{source}");
+        assert!(
+            source.contains("multipart/alternative") && source.contains("text/plain"),
+            "{source}"
+        );
         draft.attachments.push(mail::Attachment {
             name: "Rechnung ü.pdf".to_owned(),
             content_type: "application/pdf".to_owned(),
             content: vec![0, 159, 13, 10, 46, 13, 10],
         });
         let source = composed(&draft, None);
-        for part in ["multipart/mixed", "multipart/alternative", "application/pdf", "base64", "text/html"] {
+        for part in [
+            "multipart/mixed",
+            "multipart/alternative",
+            "application/pdf",
+            "base64",
+            "text/html",
+        ] {
             assert!(source.contains(part), "{part}: {source}");
         }
         assert!(source.is_ascii());

@@ -83,7 +83,11 @@ impl MailHandler {
         };
         let tenant = job.new.tenant;
         // A mail that somebody deleted, or sends by a later job, is not sent by this one.
-        let mail = self.db.mail(tenant, id).await?.filter(|mail| mail.job == job.new.id);
+        let mail = self
+            .db
+            .mail(tenant, id)
+            .await?
+            .filter(|mail| mail.job == job.new.id);
         let (Some(mail), Some(content)) = (mail, self.db.mail_content(tenant, id).await?) else {
             return Ok(Ending::Done);
         };
@@ -104,7 +108,14 @@ impl MailHandler {
         let settled = settle(job, &mail, &open, &outcomes, failure, now);
         self.count(&settled);
         self.db
-            .note_sent(tenant, id, &outcomes, settled.state, settled.error.as_deref(), now)
+            .note_sent(
+                tenant,
+                id,
+                &outcomes,
+                settled.state,
+                settled.error.as_deref(),
+                now,
+            )
             .await?;
         Ok(settled.ending)
     }
@@ -139,7 +150,9 @@ impl MailHandler {
     ) -> Result<Result<Vec<Verdict>, Failure>, DbError> {
         match self.servers.route(mail.tenant, &mail.from).await {
             Ok(Route::Server(server)) => {
-                let sent = self.smtp.send(mail.tenant, &server, &mail.from, receivers, source);
+                let sent = self
+                    .smtp
+                    .send(mail.tenant, &server, &mail.from, receivers, source);
                 Ok(sent.await)
             }
             Ok(Route::Catcher) => {
@@ -200,7 +213,10 @@ fn open(mail: &Mail) -> Vec<Address> {
         RecipientState::Failed | RecipientState::Refused => is_again,
         RecipientState::Accepted | RecipientState::Caught | RecipientState::Suppressed => false,
     };
-    let open = mail.recipients.iter().filter(|recipient| is_open(recipient.state));
+    let open = mail
+        .recipients
+        .iter()
+        .filter(|recipient| is_open(recipient.state));
     open.map(|recipient| recipient.address.clone()).collect()
 }
 
@@ -246,7 +262,9 @@ fn settle(
         .iter()
         .filter(|recipient| !open.contains(&recipient.address))
         .map(|recipient| recipient.state);
-    let states: Vec<RecipientState> = earlier.chain(outcomes.iter().map(|outcome| outcome.state)).collect();
+    let states: Vec<RecipientState> = earlier
+        .chain(outcomes.iter().map(|outcome| outcome.state))
+        .collect();
     let refused = said("refuses the mail", in_state(RecipientState::Refused)).map(|why| cut(&why));
     let state = match states.iter().find(|state| state.is_taken()) {
         Some(RecipientState::Caught) => MailState::Caught,
@@ -254,14 +272,14 @@ fn settle(
         None => MailState::Failed,
     };
     let ending = match (&refused, state) {
-        (Some(error), MailState::Failed) => Ending::Dead {
-            error: error.clone(),
-        },
+        (Some(error), MailState::Failed) => Ending::Dead { error: error.clone() },
         // Nobody is left who wants the mail: there is nothing to try again.
         _ => Ending::Done,
     };
     let error = match (refused, state) {
-        (None, MailState::Failed) => Some("no receiver wants mail: all are on the suppression list".to_owned()),
+        (None, MailState::Failed) => {
+            Some("no receiver wants mail: all are on the suppression list".to_owned())
+        }
         (refused, _) => refused,
     };
     Settled { state, error, ending }
@@ -284,7 +302,10 @@ fn said<'a>(what: &str, outcomes: impl Iterator<Item = &'a Outcome>) -> Option<S
         1 => "1 receiver".to_owned(),
         count => format!("{count} receivers"),
     };
-    Some(format!("the mail server {what} for {receivers}: {}", replies.join("; ")))
+    Some(format!(
+        "the mail server {what} for {receivers}: {}",
+        replies.join("; ")
+    ))
 }
 
 fn key(address: &Address) -> Option<AddressKey> {
@@ -368,10 +389,17 @@ mod tests {
     fn a_mail_is_sent_if_one_receiver_has_it_and_nobody_waits() {
         let two = mail(
             MailState::Queued,
-            &[("a@x.example", RecipientState::Pending), ("b@x.example", RecipientState::Pending)],
+            &[
+                ("a@x.example", RecipientState::Pending),
+                ("b@x.example", RecipientState::Pending),
+            ],
         );
         let taken = || Answer::Taken("250 ok".to_owned());
-        let sent = settled(&two, &[("a@x.example", taken()), ("b@x.example", refused())], None);
+        let sent = settled(
+            &two,
+            &[("a@x.example", taken()), ("b@x.example", refused())],
+            None,
+        );
         assert_eq!((sent.state, sent.ending), (MailState::Sent, Ending::Done));
         assert!(sent.error.unwrap().contains("1 receiver: 550 5.1.1 no"));
 
@@ -380,11 +408,19 @@ mod tests {
         assert_eq!(waits.state, MailState::Queued);
         assert!(matches!(waits.ending, Ending::Retry { error, .. } if error.contains("452 4.2.2 full")));
 
-        let nobody = settled(&two, &[("a@x.example", refused()), ("b@x.example", refused())], None);
+        let nobody = settled(
+            &two,
+            &[("a@x.example", refused()), ("b@x.example", refused())],
+            None,
+        );
         assert_eq!(nobody.state, MailState::Failed);
         assert!(matches!(nobody.ending, Ending::Dead { error } if error.contains("2 receivers")));
 
-        let caught = settled(&two, &[("a@x.example", Answer::Caught), ("b@x.example", Answer::Caught)], None);
+        let caught = settled(
+            &two,
+            &[("a@x.example", Answer::Caught), ("b@x.example", Answer::Caught)],
+            None,
+        );
         assert_eq!((caught.state, caught.ending), (MailState::Caught, Ending::Done));
     }
 
@@ -400,7 +436,10 @@ mod tests {
     fn an_attempt_that_was_lost_after_its_result_was_stored_changes_nothing() {
         let sent = mail(
             MailState::Sent,
-            &[("a@x.example", RecipientState::Accepted), ("b@x.example", RecipientState::Refused)],
+            &[
+                ("a@x.example", RecipientState::Accepted),
+                ("b@x.example", RecipientState::Refused),
+            ],
         );
         assert!(open(&sent).is_empty());
         let again = settled(&sent, &[], None);

@@ -110,7 +110,10 @@ impl Collector for Figures {
         self.encode_deliveries(&mut encoder)?;
         by_label(
             &mut encoder,
-            ("mails", "Mails and recipients by what became of them on this node."),
+            (
+                "mails",
+                "Mails and recipients by what became of them on this node.",
+            ),
             "outcome",
             &self.mail.by_outcome(),
         )?;

@@ -79,7 +79,9 @@ pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
-pub use webhooks_out::{DeliveryFilter, DeliveryPosition, EndpointSecret, Replayed, WebhooksOut, secret_name};
+pub use webhooks_out::{
+    DeliveryFilter, DeliveryPosition, EndpointSecret, Replayed, WebhooksOut, secret_name,
+};
 pub use webhooks_received::{
     KeptWebhooks, Receipt, ReceivedFilter, ReceivedPosition, WebhookCounts, WebhooksReceived,
 };

@@ -39,7 +39,9 @@ pub fn job_hold(tenant: Option<&TenantRoutes>, plugin: &PluginName, job: &JobNam
     }
     if plugin.is_host() {
         // The host runs its own jobs, whatever the tenant's plugins are.
-        return HostJob::of(plugin, job).is_none().then_some(HoldReason::NoSuchJob);
+        return HostJob::of(plugin, job)
+            .is_none()
+            .then_some(HoldReason::NoSuchJob);
     }
     let Some(routes) = tenant.plugins.get(plugin) else {
         return Some(match tenant.unavailable.get(plugin) {

@@ -17,8 +17,8 @@ use crate::domain::id::{ApiKeyId, FunctionName, JobName, PluginName, TenantId, T
 use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
-use crate::domain::webhook_out::EndpointTopics;
 use crate::domain::template::Templates;
+use crate::domain::webhook_out::EndpointTopics;
 use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
 use crate::storage::PausedJobs;
 

@@ -169,9 +169,7 @@ impl DeliveryHandler {
 
     /// The secrets that sign now.
     async fn secrets(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Vec<SigningSecret>, NotSent> {
-        let Parts {
-            db, vault, clock, ..
-        } = &self.parts;
+        let Parts { db, vault, clock, .. } = &self.parts;
         let name = secret_name(endpoint.id);
         let mut secrets = Vec::new();
         for stored in db.endpoint_secrets(tenant, endpoint.id, clock.now()).await? {
@@ -225,7 +223,8 @@ impl DeliveryHandler {
         let failing_since = db.note_attempt(tenant, delivery.id, &noted).await?;
         let is_over = failing_since.is_some_and(|since| now.since(since) >= DISABLED_AFTER);
         if outcome.is_gone {
-            self.disable(tenant, endpoint, "it answered 410 (Gone)", now).await;
+            self.disable(tenant, endpoint, "it answered 410 (Gone)", now)
+                .await;
         } else if is_over {
             self.disable(tenant, endpoint, TOO_LONG, now).await;
         }
@@ -256,7 +255,12 @@ impl DeliveryHandler {
     /// failed attempt tries again.
     async fn disable(&self, tenant: TenantId, endpoint: &Endpoint, because: &str, now: Timestamp) {
         let event = disabled_event(endpoint, because, now);
-        let told = match self.parts.queue.fan_out_without(tenant, &event, endpoint.id).await {
+        let told = match self
+            .parts
+            .queue
+            .fan_out_without(tenant, &event, endpoint.id)
+            .await
+        {
             Ok(told) => told,
             Err(error) => {
                 tracing::warn!(%tenant, endpoint = %endpoint.id, %error, "an endpoint cannot be disabled");
@@ -268,8 +272,7 @@ impl DeliveryHandler {
             after: Some(json!({ "enabled": false, "because": because })),
         };
         let subject = endpoint.id.to_string();
-        let change =
-            Change::new(Change::HOST, "webhook.endpoint.disable", subject, now).with(difference);
+        let change = Change::new(Change::HOST, "webhook.endpoint.disable", subject, now).with(difference);
         let db = &self.parts.db;
         match db
             .disable_endpoint(tenant, endpoint.id, because, &told, &change)

@@ -84,7 +84,9 @@ impl EndpointHealth {
         if let Passage::Refused { retry_after } = health.circuit.outlook(now) {
             // The deliveries that wait come back spread over as long again, and one at a time is
             // the probe.
-            let spread = retry_after.max(SETTINGS.first_wait).mul_f64(random.clamp(0.0, 1.0));
+            let spread = retry_after
+                .max(SETTINGS.first_wait)
+                .mul_f64(random.clamp(0.0, 1.0));
             return Turn::Later {
                 at: now.saturating_add(retry_after).saturating_add(spread),
                 why: "the endpoint failed several times in a row, so it is not called for a while",

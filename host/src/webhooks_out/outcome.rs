@@ -60,7 +60,9 @@ impl Outcome {
 
 fn refusal(status: u16) -> String {
     match status {
-        300..400 => format!("the endpoint answered {status}; redirects are not followed, so enter the new URL"),
+        300..400 => {
+            format!("the endpoint answered {status}; redirects are not followed, so enter the new URL")
+        }
         _ => format!("the endpoint answered {status}; only 2xx means that it accepted the delivery"),
     }
 }

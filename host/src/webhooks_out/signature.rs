@@ -21,9 +21,7 @@ const SIZES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A text that is no secret. The message does not contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a secret is `whsec_` and the base64 of 24 to 64 random bytes; leave it out, and the host makes one"
-)]
+#[error("a secret is `whsec_` and the base64 of 24 to 64 random bytes; leave it out, and the host makes one")]
 pub struct InvalidSecret;
 
 /// A secret that signs deliveries.
@@ -103,7 +101,10 @@ mod tests {
 
     #[test]
     fn each_secret_signs_during_a_rotation() {
-        let secrets = [SigningSecret::generate().unwrap(), SigningSecret::generate().unwrap()];
+        let secrets = [
+            SigningSecret::generate().unwrap(),
+            SigningSecret::generate().unwrap(),
+        ];
         let all = signatures(&secrets, "a", Timestamp(1_000), b"{}");
         let [one, other] = [0, 1].map(|index| secrets[index].sign("a", Timestamp(1_999), b"{}"));
         assert_eq!(all, format!("{one} {other}"));
@@ -118,7 +119,14 @@ mod tests {
         assert!(!format!("{secret:?}").contains(text.expose_secret()));
         let short = format!("whsec_{}", STANDARD.encode([1; 23]));
         let long = format!("whsec_{}", STANDARD.encode([1; 65]));
-        for wrong in ["", "whsec_", "whsec_!", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &short, &long] {
+        for wrong in [
+            "",
+            "whsec_",
+            "whsec_!",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            &short,
+            &long,
+        ] {
             assert!(SigningSecret::parse(wrong).is_err(), "{wrong}");
         }
     }

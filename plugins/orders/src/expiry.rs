@@ -34,7 +34,9 @@ pub fn expires_at() -> Result<i64, Error> {
     let minutes = match config::get(MINUTES) {
         None => DEFAULT_MINUTES,
         Some(text) => text.parse().map_err(|_| {
-            Error::internal(format!("the setting `{MINUTES}` is `{text}` and no number of minutes"))
+            Error::internal(format!(
+                "the setting `{MINUTES}` is `{text}` and no number of minutes"
+            ))
         })?,
     };
     Ok(time::now() + minutes.clamp(1, MAX_MINUTES) * 60_000)
@@ -168,8 +170,7 @@ mod tests {
         let other = order(&host, chair, 3);
         assert_eq!(pay(&host, "pi_late", late, 300), "refunded");
         assert_eq!(pay(&host, "pi_other", other, 300), "confirmed");
-        let refunds: Vec<String> =
-            db::query_as("SELECT state FROM refunds", ()).expect("the table is there");
+        let refunds: Vec<String> = db::query_as("SELECT state FROM refunds", ()).expect("the table is there");
         assert_eq!(refunds, ["requested"]);
         assert!(host.jobs().iter().any(|job| job.name == "refund"));
         check_invariants(&[(chair, 3)]);
@@ -202,7 +203,13 @@ mod tests {
         host.advance(Duration::from_secs(20 * 60));
         host.run_jobs(&JOBS);
         // Its own job is still there, so the schedule adds no other one.
-        assert_eq!(host.jobs().iter().filter(|job| job.name == "expire-order").count(), 1);
+        assert_eq!(
+            host.jobs()
+                .iter()
+                .filter(|job| job.name == "expire-order")
+                .count(),
+            1
+        );
         host.advance(Duration::from_secs(10 * 60));
         host.run_jobs(&JOBS);
         assert_eq!(show(id)["cancel_reason"], "expired");

@@ -263,8 +263,8 @@ impl Shop {
     }
 
     fn decide(&mut self) {
-        let open: Vec<i64> = db::query_as("SELECT id FROM reviews WHERE resolved_at IS NULL", ())
-            .expect("the table is there");
+        let open: Vec<i64> =
+            db::query_as("SELECT id FROM reviews WHERE resolved_at IS NULL", ()).expect("the table is there");
         let action = self.random.pick(&["confirm", "refund", "dismiss"]);
         if let (Some(review), Some(action)) = (self.random.pick(&open), action) {
             let path = format!("/reviews/{review}");
@@ -308,9 +308,12 @@ fn in_the_end_every_payment_is_known_every_refund_is_made_and_the_erp_has_every_
         let outside = shop.outside.borrow();
         for (intent, payment) in &outside.payments {
             let sql = "SELECT refunded_cents FROM payments WHERE intent = $1";
-            let refunded: Option<i64> =
-                db::query_optional(sql, (intent,)).expect("the table is there");
-            assert_eq!(refunded, payment["refunded_cents"].as_i64(), "seed {seed}: {payment}");
+            let refunded: Option<i64> = db::query_optional(sql, (intent,)).expect("the table is there");
+            assert_eq!(
+                refunded,
+                payment["refunded_cents"].as_i64(),
+                "seed {seed}: {payment}"
+            );
         }
         let waiting = "SELECT count(*) FROM refunds WHERE state = 'requested'";
         assert_eq!(count(waiting), 0, "seed {seed}");

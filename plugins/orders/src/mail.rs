@@ -101,8 +101,10 @@ fn values(order: &Order, mail: Mail) -> Result<Values<'_>, Error> {
     let (mut carrier, mut tracking, mut refund) = (None, None, None);
     match mail {
         Mail::Shipped { shipment } => {
-            let (by, number): (String, String) =
-                db::query_one("SELECT carrier, tracking FROM shipments WHERE id = $1", (shipment,))?;
+            let (by, number): (String, String) = db::query_one(
+                "SELECT carrier, tracking FROM shipments WHERE id = $1",
+                (shipment,),
+            )?;
             (carrier, tracking) = (filled(by), filled(number));
         }
         Mail::Refunded { refund: id } => {
@@ -235,6 +237,9 @@ mod tests {
     #[test]
     fn amounts_have_two_digits_of_cents() {
         let _host = host();
-        assert_eq!((amount(5), amount(123_400)), ("0.05 USD".to_owned(), "1234.00 USD".to_owned()));
+        assert_eq!(
+            (amount(5), amount(123_400)),
+            ("0.05 USD".to_owned(), "1234.00 USD".to_owned())
+        );
     }
 }

@@ -129,12 +129,15 @@ pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl Int
     erp::send_later(&transaction, id, placed.revision)?;
     if total == 0 {
         // Nothing is to be paid, so nobody would ever tell that it is.
-        payments::complete(&transaction, &Paid {
-            intent: &payments::intent_of_order(id),
-            order_id: id,
-            amount_cents: 0,
-            source: Source::Manual,
-        })?;
+        payments::complete(
+            &transaction,
+            &Paid {
+                intent: &payments::intent_of_order(id),
+                order_id: id,
+                amount_cents: 0,
+                source: Source::Manual,
+            },
+        )?;
     } else {
         expiry::expire_later(&transaction, id, expires_at)?;
         mail::send_later(&transaction, id, Mail::Received)?;
@@ -180,9 +183,7 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
             (before, page.rows_to_read()),
         )?,
         Some(status) => db::query_as(
-            &format!(
-                "SELECT {COLUMNS} FROM orders WHERE status = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
-            ),
+            &format!("SELECT {COLUMNS} FROM orders WHERE status = $3 AND id < $1 ORDER BY id DESC LIMIT $2"),
             (before, page.rows_to_read(), status),
         )?,
     };

@@ -109,8 +109,7 @@ pub fn resolve(
          WHERE id = $1 AND resolved_at IS NULL",
         (id,),
     )?;
-    let missing =
-        || Error::not_found(format!("there is no open review {id}")).with_code("unknown-review");
+    let missing = || Error::not_found(format!("there is no open review {id}")).with_code("unknown-review");
     let review = review.ok_or_else(missing)?;
     // It is closed first, so that what follows may open another one.
     transaction.execute(
@@ -158,14 +157,17 @@ fn refund(transaction: &Transaction, review: &Review, by: &str) -> Result<(), Er
     let Some((payment, order, amount_cents)) = left else {
         return Err(wrong_action("nothing of the payment is left to refund"));
     };
-    refunds::request(transaction, &refunds::NewRefund {
-        payment,
-        order,
-        amount_cents,
-        reason: "decided by a person",
-        key: &format!("review-{}", review.id),
-        created_by: by,
-    })?;
+    refunds::request(
+        transaction,
+        &refunds::NewRefund {
+            payment,
+            order,
+            amount_cents,
+            reason: "decided by a person",
+            key: &format!("review-{}", review.id),
+            created_by: by,
+        },
+    )?;
     Ok(())
 }
 

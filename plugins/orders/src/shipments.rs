@@ -199,7 +199,8 @@ mod tests {
         let host = host();
         let (id, chair) = paid(&host, 3);
         let path = format!("/orders/{id}/shipments");
-        let part = json!({"carrier": "Post", "tracking": "T1", "lines": [{"product_id": chair, "quantity": 2}]});
+        let part =
+            json!({"carrier": "Post", "tracking": "T1", "lines": [{"product_id": chair, "quantity": 2}]});
         assert_eq!(post(&host, &path, &part).status(), 201);
         assert_eq!(show(id)["fulfilment_state"], "partially_shipped");
         assert_eq!(show(id)["status"], "paid");
@@ -237,7 +238,10 @@ mod tests {
         let host = host();
         let (id, chair) = paid(&host, 3);
         let refund = json!({"key": "r1", "lines": [{"product_id": chair, "quantity": 1}]});
-        assert_eq!(post(&host, &format!("/orders/{id}/refunds"), &refund).status(), 202);
+        assert_eq!(
+            post(&host, &format!("/orders/{id}/refunds"), &refund).status(),
+            202
+        );
         let path = format!("/orders/{id}/shipments");
         let all = json!({"lines": [{"product_id": chair, "quantity": 3}]});
         assert_eq!(post(&host, &path, &all).status(), 409);

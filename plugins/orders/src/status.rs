@@ -56,19 +56,24 @@ fn move_to(transaction: &Transaction, id: i64, next: OrderStatus, by: &str) -> R
     }
     match next {
         OrderStatus::Paid => {
-            payments::complete(transaction, &Paid {
-                intent: &payments::intent_of_order(id),
-                order_id: id,
-                amount_cents: order.total_cents,
-                source: Source::Manual,
-            })?;
+            payments::complete(
+                transaction,
+                &Paid {
+                    intent: &payments::intent_of_order(id),
+                    order_id: id,
+                    amount_cents: order.total_cents,
+                    source: Source::Manual,
+                },
+            )?;
         }
         OrderStatus::Shipped => shipments::ship_all(transaction, id)?,
         OrderStatus::Delivered => shipments::deliver_all(transaction, id)?,
         OrderStatus::Cancelled if order.fulfilment_state != FulfilmentState::Unfulfilled => {
-            return Err(Error::conflict("a part of the order is shipped; refund the rest of it")
-                .with_code("illegal-transition")
-                .with_field("current_status", order.status.as_str()));
+            return Err(
+                Error::conflict("a part of the order is shipped; refund the rest of it")
+                    .with_code("illegal-transition")
+                    .with_field("current_status", order.status.as_str()),
+            );
         }
         OrderStatus::Cancelled => payments::cancel(transaction, id, by)?,
         // No status may become it.

@@ -58,7 +58,13 @@ fn every_order_keeps_its_status() {
     ];
     for (found, wanted) in orders.iter().zip(wanted) {
         let (id, status, state, payment, fulfilment) = found;
-        let found = (*id, status.as_str(), state.as_str(), payment.as_str(), fulfilment.as_str());
+        let found = (
+            *id,
+            status.as_str(),
+            state.as_str(),
+            payment.as_str(),
+            fulfilment.as_str(),
+        );
         assert_eq!(found, wanted);
     }
     assert_eq!(orders.len(), wanted.len());

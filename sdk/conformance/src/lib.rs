@@ -350,10 +350,15 @@ fn mail(what: &str) -> email::Message {
         "unknown-template" => empty.template("unpaid", &json!({})),
         "missing-value" => empty.template("paid", &json!({ "order": 7 })),
         "no-values" => empty.template("paid", &7),
-        "injected-value" => empty.template("paid", &json!({ "order": "7\r\nBcc: eve@example.com", "name": "Ada" })),
+        "injected-value" => empty.template(
+            "paid",
+            &json!({ "order": "7\r\nBcc: eve@example.com", "name": "Ada" }),
+        ),
         "file" => whole.attach("a.txt", "text/plain", "notes"),
         "file-with-a-path" => whole.attach("../a.txt", "text/plain", "notes"),
-        "one-click-for-two" => whole.to("bob@example.com").header("list-unsubscribe", "one-click"),
+        "one-click-for-two" => whole
+            .to("bob@example.com")
+            .header("list-unsubscribe", "one-click"),
         _ => whole,
     }
 }

@@ -371,8 +371,9 @@ impl Message {
                 ));
             }
             Some((name, values)) => PreparedBody::Template {
-                values: values
-                    .map_err(|why| format!("the values of the template `{name}` cannot be written as JSON: {why}"))?,
+                values: values.map_err(|why| {
+                    format!("the values of the template `{name}` cannot be written as JSON: {why}")
+                })?,
                 name,
             },
             None => PreparedBody::Content {
@@ -407,8 +408,15 @@ mod tests {
 
     #[test]
     fn a_template_has_all_content_and_json_values() {
-        let both = to("a@b.example").template("paid", &()).text("x").prepared().unwrap_err();
-        assert!(both.contains("the template `paid` and content of its own"), "{both}");
+        let both = to("a@b.example")
+            .template("paid", &())
+            .text("x")
+            .prepared()
+            .unwrap_err();
+        assert!(
+            both.contains("the template `paid` and content of its own"),
+            "{both}"
+        );
         let keys = BTreeMap::from([((1, 2), 3)]);
         let error = to("a@b.example").template("paid", &keys).prepared().unwrap_err();
         assert!(error.contains("`paid` cannot be written as JSON"), "{error}");

@@ -10,10 +10,7 @@ async fn each_call_answers_a_typed_error() {
     let app = App::start().await;
     deploy(&app, "").await;
     let answers = call(&app, "/unavailable", &json!({})).await.json();
-    for (interface, calls, kind) in [
-        ("realtime", 5, "Unavailable"),
-        ("crypto", 6, "NotGranted"),
-    ] {
+    for (interface, calls, kind) in [("realtime", 5, "Unavailable"), ("crypto", 6, "NotGranted")] {
         let answers = match &answers[interface] {
             Value::Array(answers) => answers.clone(),
             answer => vec![answer.clone()],

@@ -20,7 +20,15 @@ fn mail(change: Value) -> Value {
 }
 
 /// Sends one mail; the limit and the metric in the record decide.
-async fn one(limit: &str, value: Value, fits: bool, step: Value, metric: &str, used: u64, plugin: &Plugin<'_>) {
+async fn one(
+    limit: &str,
+    value: Value,
+    fits: bool,
+    step: Value,
+    metric: &str,
+    used: u64,
+    plugin: &Plugin<'_>,
+) {
     plugin.tenant.limit(&json!({ limit: value })).await;
     let reply = plugin.send(json!([step])).await;
     let answer = &reply.json()[0];
@@ -39,7 +47,16 @@ pub async fn mail_recipients() {
     let plugin = Plugin::deploy(&app, SECTIONS).await;
     let step = mail(json!({ "cc": ["bob@example.com"], "bcc": ["eve@example.com"] }));
     for (limit, fits) in around(3) {
-        one("mail_recipients", json!(limit), fits, step.clone(), "mail_recipients", 3, &plugin).await;
+        one(
+            "mail_recipients",
+            json!(limit),
+            fits,
+            step.clone(),
+            "mail_recipients",
+            3,
+            &plugin,
+        )
+        .await;
     }
 }
 
@@ -49,7 +66,16 @@ pub async fn mail_size() {
     let plugin = Plugin::deploy(&app, SECTIONS).await;
     let step = mail(json!({ "subject": "x".repeat(100), "text": "y".repeat(900) }));
     for (limit, fits) in around(1_000) {
-        one("mail_size", bytes(limit), fits, step.clone(), "mail_bytes", 1_000, &plugin).await;
+        one(
+            "mail_size",
+            bytes(limit),
+            fits,
+            step.clone(),
+            "mail_bytes",
+            1_000,
+            &plugin,
+        )
+        .await;
     }
 }
 
@@ -60,7 +86,16 @@ pub async fn mail_attachments() {
     let file = json!({ "name": "a.txt", "type": "text/plain", "text": "a" });
     let step = mail(json!({ "attachments": [file, file] }));
     for (limit, fits) in around(2) {
-        one("mail_attachments", json!(limit), fits, step.clone(), "mail_attachments", 2, &plugin).await;
+        one(
+            "mail_attachments",
+            json!(limit),
+            fits,
+            step.clone(),
+            "mail_attachments",
+            2,
+            &plugin,
+        )
+        .await;
     }
 }
 
@@ -80,7 +115,10 @@ pub async fn mails_per_hour() {
             assert_eq!(usage(&plugin.tenant, &reply, "mails_sent").await, 3);
         } else {
             let error = answers[2]["error"].as_str().unwrap();
-            assert!(error.contains("Limit") && error.contains("mails_per_hour"), "{error}");
+            assert!(
+                error.contains("Limit") && error.contains("mails_per_hour"),
+                "{error}"
+            );
             assert_eq!(usage(&plugin.tenant, &reply, "mails_sent").await, 2);
         }
     }
@@ -92,7 +130,9 @@ pub async fn mails_kept() {
     let plugin = Plugin::deploy(&app, SECTIONS).await;
     for (limit, _) in around(3) {
         plugin.tenant.limit(&json!({ "mails_kept": limit })).await;
-        plugin.send(json!([mail(json!({})), mail(json!({})), mail(json!({}))])).await;
+        plugin
+            .send(json!([mail(json!({})), mail(json!({})), mail(json!({}))]))
+            .await;
         app.host.settle_jobs().await;
         app.host.prune().await;
         // Three new ones are there, and some of the last round if the limit allows it.

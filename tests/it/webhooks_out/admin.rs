@@ -17,12 +17,24 @@ async fn endpoints_that_could_not_be_reached_are_refused() {
     let url = "https://hooks.example.com/";
     for (body, wrong) in [
         (json!({ "url": "ftp://a.example/", "topics": [">"] }), "url: "),
-        (json!({ "url": "https://u:p@a.example/", "topics": [">"] }), "url: "),
+        (
+            json!({ "url": "https://u:p@a.example/", "topics": [">"] }),
+            "url: ",
+        ),
         (json!({ "url": url, "topics": [] }), "topics: "),
         (json!({ "url": url, "topics": ["Order"] }), "topics"),
-        (json!({ "url": url, "topics": [">"], "secret": "whsec_short" }), "secret: "),
-        (json!({ "url": url, "topics": [">"], "rate_per_minute": 100_000 }), "rate_per_minute: "),
-        (json!({ "url": url, "topics": [">"], "description": "a\nb" }), "description: "),
+        (
+            json!({ "url": url, "topics": [">"], "secret": "whsec_short" }),
+            "secret: ",
+        ),
+        (
+            json!({ "url": url, "topics": [">"], "rate_per_minute": 100_000 }),
+            "rate_per_minute: ",
+        ),
+        (
+            json!({ "url": url, "topics": [">"], "description": "a\nb" }),
+            "description: ",
+        ),
         (json!({ "url": url, "topics": [">"], "topic": 1 }), "topic"),
     ] {
         let said = create(body).await;
@@ -39,9 +51,15 @@ async fn a_test_event_is_delivered_whatever_the_topics_are() {
     let endpoint = webhooks.endpoint(&receiver.url("/"), &["order.*"]).await;
     let id = endpoint["id"].as_str().unwrap();
     let made = webhooks
-        .post(&format!("/endpoints/{id}/test"), Some(&json!({ "data": { "a": 1 } })))
+        .post(
+            &format!("/endpoints/{id}/test"),
+            Some(&json!({ "data": { "a": 1 } })),
+        )
         .await;
-    assert_eq!((&made["type"], &made["state"]), (&json!("webhook.test"), &json!("waiting")));
+    assert_eq!(
+        (&made["type"], &made["state"]),
+        (&json!("webhook.test"), &json!("waiting"))
+    );
     webhooks.until("delivered", 1).await;
     assert!(receiver.received()[0].body.ends_with("\"data\":{\"a\":1}}"));
 }

@@ -39,7 +39,10 @@ async fn an_event_is_delivered_once_to_each_endpoint_of_its_topic() {
     let shown = webhooks.until_tried(1).await;
     assert_eq!(shown["body"], received.body);
     let attempt = &shown["attempts"][0];
-    assert_eq!((&attempt["status"], &attempt["answer"]), (&json!(200), &json!("answer 200 OK")));
+    assert_eq!(
+        (&attempt["status"], &attempt["answer"]),
+        (&json!(200), &json!("answer 200 OK"))
+    );
     let job = plugin.job(delivered[0]["job"].as_str().unwrap()).await;
     assert_eq!((&job["plugin"], &job["job"]), (&json!("-"), &json!("delivery")));
 }
@@ -69,9 +72,15 @@ async fn both_secrets_sign_until_the_grace_period_ends() {
     let plugin = Plugin::deploy(&app, PUBLISHES).await;
     let webhooks = Webhooks::of(&app, &plugin.tenant);
     let endpoint = webhooks.endpoint(&receiver.url("/"), &[">"]).await;
-    let (id, first) = (endpoint["id"].as_str().unwrap(), endpoint["secret"].as_str().unwrap());
+    let (id, first) = (
+        endpoint["id"].as_str().unwrap(),
+        endpoint["secret"].as_str().unwrap(),
+    );
     let rotated = webhooks
-        .post(&format!("/endpoints/{id}/rotate"), Some(&json!({ "grace": "1h" })))
+        .post(
+            &format!("/endpoints/{id}/rotate"),
+            Some(&json!({ "grace": "1h" })),
+        )
         .await;
     let second = rotated["secret"].as_str().unwrap();
     publish(&plugin, "order.created", &json!({})).await;
@@ -91,7 +100,9 @@ async fn a_disabled_endpoint_and_another_tenant_get_nothing() {
     let webhooks = Webhooks::of(&app, &plugin.tenant);
     let endpoint = webhooks.endpoint(&receiver.url("/"), &[">"]).await;
     let other = app.tenant("other").await;
-    Webhooks::of(&app, &other).endpoint(&receiver.url("/"), &[">"]).await;
+    Webhooks::of(&app, &other)
+        .endpoint(&receiver.url("/"), &[">"])
+        .await;
     let id = endpoint["id"].as_str().unwrap();
     let disabled = webhooks.patch(id, &json!({ "enabled": false })).await;
     assert_eq!(disabled["disabled_because"], "somebody disabled it");

@@ -17,7 +17,10 @@ async fn a_failed_delivery_is_sent_again_with_the_same_id_and_a_new_signature() 
     publish(&plugin, "order.created", &json!({})).await;
     let failed = webhooks.until_tried(1).await;
     assert_eq!(failed["state"], "waiting");
-    assert!(failed["error"].as_str().unwrap().contains("answered 500"), "{failed}");
+    assert!(
+        failed["error"].as_str().unwrap().contains("answered 500"),
+        "{failed}"
+    );
     app.pass().await;
     assert_eq!(receiver.received().len(), 1, "it is not due yet");
     receiver.answers(200, &[]);
@@ -29,12 +32,18 @@ async fn a_failed_delivery_is_sent_again_with_the_same_id_and_a_new_signature() 
     };
     assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
     assert_eq!(first.body, second.body);
-    assert_ne!(first.header("webhook-timestamp"), second.header("webhook-timestamp"));
+    assert_ne!(
+        first.header("webhook-timestamp"),
+        second.header("webhook-timestamp")
+    );
     second.is_signed_with(&[secret]);
     let found = webhooks
         .read(&format!("/endpoints/{}", endpoint["id"].as_str().unwrap()))
         .await;
-    assert!(found.get("failing_since").is_none(), "one success is enough: {found}");
+    assert!(
+        found.get("failing_since").is_none(),
+        "one success is enough: {found}"
+    );
 }
 
 #[tokio::test]
@@ -47,7 +56,10 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
     receiver.answers(307, &[("location", "/elsewhere")]);
     publish(&plugin, "order.created", &json!({})).await;
     let failed = webhooks.until_tried(1).await;
-    assert_eq!((&failed["state"], &failed["status"]), (&json!("waiting"), &json!(307)));
+    assert_eq!(
+        (&failed["state"], &failed["status"]),
+        (&json!("waiting"), &json!(307))
+    );
     assert_eq!(receiver.received().len(), 1);
 }
 
@@ -84,9 +96,15 @@ async fn an_endpoint_that_is_gone_is_disabled_and_told_of() {
     let id = endpoint["id"].as_str().unwrap();
     let found = webhooks.read(&format!("/endpoints/{id}")).await;
     assert_eq!(found["enabled"], false);
-    assert!(found["disabled_because"].as_str().unwrap().contains("410"), "{found}");
+    assert!(
+        found["disabled_because"].as_str().unwrap().contains("410"),
+        "{found}"
+    );
     let body: serde_json::Value = serde_json::from_str(&other.received()[0].body).unwrap();
-    assert_eq!((&body["data"]["endpoint"], &body["source"]), (&json!(id), &json!("mortise")));
+    assert_eq!(
+        (&body["data"]["endpoint"], &body["source"]),
+        (&json!(id), &json!("mortise"))
+    );
     let audit = plugin.read("/audit?action=webhook.endpoint.disable").await;
     assert_eq!(audit["items"][0]["subject"], id);
     // It can be enabled again, and what failed can be replayed.
@@ -112,7 +130,11 @@ async fn after_120_hours_of_only_failures_an_endpoint_is_disabled() {
     let id = endpoint["id"].as_str().unwrap();
     crate::jobs::eventually(async || {
         let found = webhooks.read(&format!("/endpoints/{id}")).await;
-        if found["enabled"] == false { Ok(()) } else { Err(found) }
+        if found["enabled"] == false {
+            Ok(())
+        } else {
+            Err(found)
+        }
     })
     .await;
     // What waits is given up, and can be replayed.
@@ -137,7 +159,10 @@ async fn a_dead_endpoint_is_not_hit_by_every_delivery() {
     plugin.until_idle().await;
     assert_eq!(receiver.received().len(), 5, "the circuit is open");
     let held = &webhooks.deliveries().await[0];
-    assert_eq!((&held["state"], &held["attempts"]), (&json!("waiting"), &json!(0)));
+    assert_eq!(
+        (&held["state"], &held["attempts"]),
+        (&json!("waiting"), &json!(0))
+    );
     receiver.answers(200, &[]);
     // The waits are spread over up to a minute, and one delivery at a time is the probe.
     for _ in 0..10 {

@@ -76,7 +76,11 @@ impl<'a> Webhooks<'a> {
         eventually(async || {
             let all = self.deliveries().await;
             let found: Vec<Value> = all.iter().filter(|one| one["state"] == state).cloned().collect();
-            if found.len() == count { Ok(found) } else { Err(json!(all)) }
+            if found.len() == count {
+                Ok(found)
+            } else {
+                Err(json!(all))
+            }
         })
         .await
     }
@@ -121,7 +125,9 @@ pub async fn deliveries_kept() {
         let endpoint = webhooks.endpoint(&receiver.url("/ok"), &[">"]).await;
         let id = endpoint["id"].as_str().unwrap();
         for _ in 0..3 {
-            webhooks.post(&format!("/endpoints/{id}/test"), Some(&json!({}))).await;
+            webhooks
+                .post(&format!("/endpoints/{id}/test"), Some(&json!({})))
+                .await;
         }
         webhooks.until("delivered", 3).await;
         app.pass().await;

@@ -155,7 +155,9 @@ fn filter(
 /// Reads the name of a plugin, or that of the host.
 fn plugin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PluginName>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    PluginName::of_job(&text).map(Some).map_err(serde::de::Error::custom)
+    PluginName::of_job(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 /// Parses states that are separated by commas.

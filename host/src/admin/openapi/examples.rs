@@ -25,7 +25,9 @@ pub fn of(operation: &str) -> Option<Value> {
         "webhooks_create_endpoint" => json!({
             "url": "https://hooks.example.com/mortise", "topics": ["order.*"], "description": "the accounting system",
         }),
-        "webhooks_change_endpoint" => json!({ "topics": ["order.>", "payment.settled"], "rate_per_minute": 600 }),
+        "webhooks_change_endpoint" => {
+            json!({ "topics": ["order.>", "payment.settled"], "rate_per_minute": 600 })
+        }
         "webhooks_rotate_secret" => json!({ "grace": "24h" }),
         "webhooks_test_endpoint" => json!({ "type": "order.created", "data": { "order": 7 } }),
         "mail_suppress" => json!({ "address": "ada@example.com", "note": "asked by phone" }),

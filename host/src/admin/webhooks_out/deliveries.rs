@@ -48,7 +48,9 @@ pub async fn get_delivery(
     At(id): At<DeliveryId>,
 ) -> Result<Json<DeliveryDetail>, Problem> {
     let found = detail(&*state.db, access.tenant.id, id).await?;
-    found.map(Json).ok_or_else(|| Problem::not_found(Resource::Delivery))
+    found
+        .map(Json)
+        .ok_or_else(|| Problem::not_found(Resource::Delivery))
 }
 
 /// Deletes the deliveries that match and do not wait, with their bodies, attempts and answers;

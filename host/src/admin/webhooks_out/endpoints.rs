@@ -189,7 +189,10 @@ fn check(state: &AdminState, endpoint: &Endpoint) -> Result<(), Problem> {
             "description: at most {DESCRIPTION} characters are allowed, and no control characters"
         )));
     }
-    if endpoint.rate_per_minute.is_some_and(|rate| rate.get() > HIGHEST_RATE) {
+    if endpoint
+        .rate_per_minute
+        .is_some_and(|rate| rate.get() > HIGHEST_RATE)
+    {
         return Err(invalid(format!(
             "rate_per_minute: 1 to {HIGHEST_RATE}, or 0 for any number"
         )));

@@ -94,10 +94,7 @@ impl Export {
         let db = self.state.db.clone();
         let listed = db.deliveries(self.tenant, &self.filter, page).await?;
         self.more = listed.len() >= usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
-        self.after = listed
-            .last()
-            .map(|last| DeliveryPosition(last.id))
-            .or(self.after);
+        self.after = listed.last().map(|last| DeliveryPosition(last.id)).or(self.after);
         let mut lines = Vec::new();
         for delivery in listed {
             // The delivery may have been deleted meanwhile.

@@ -33,7 +33,10 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(secrets::rotate_secret))
         .routes(routes!(replay::test_endpoint))
         .routes(routes!(replay::replay_endpoint))
-        .routes(routes!(deliveries::list_deliveries, deliveries::delete_deliveries))
+        .routes(routes!(
+            deliveries::list_deliveries,
+            deliveries::delete_deliveries
+        ))
         .routes(routes!(export::export_deliveries))
         .routes(routes!(deliveries::get_delivery))
         .routes(routes!(replay::replay_delivery))

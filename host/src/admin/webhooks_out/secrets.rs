@@ -47,7 +47,8 @@ pub async fn rotate_secret(
     let now = state.clock.now();
     let valid = state.db.endpoint_secrets(tenant, id, now).await?;
     if valid.len() >= MOST_SECRETS {
-        let detail = format!("the endpoint has {MOST_SECRETS} secrets that sign; wait until the oldest has expired");
+        let detail =
+            format!("the endpoint has {MOST_SECRETS} secrets that sign; wait until the oldest has expired");
         return Err(Problem::new(Code::Conflict, detail));
     }
     let sealed = state.vault.seal(tenant, &secret_name(id), &secret)?;

@@ -42,7 +42,10 @@ pub(super) fn bytes(message: &Message) -> usize {
         Body::Content(content) => content.subject.len() + content.text.len() + optional(&content.html),
         Body::Template(template) => template.name.len() + template.values.len(),
     };
-    let headers = message.headers.iter().map(|(name, value)| name.len() + value.len());
+    let headers = message
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len());
     let attachments = message.attachments.iter();
     let attachments = attachments.map(|file| file.name.len() + file.content_type.len() + file.content.len());
     optional(&message.from)
@@ -231,7 +234,10 @@ fn is_content_type(text: &str) -> bool {
     let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
     let is_token = |part: &str| {
         let is_sign = |byte: u8| b"!#$&-^_.+".contains(&byte);
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
     };
     let Some((kind, subtype)) = essence.trim().split_once('/') else {
         return false;

@@ -52,7 +52,10 @@ pub(super) fn check(headers: Vec<(String, String)>) -> Result<(Vec<(String, Stri
             headers.len()
         )));
     }
-    let (mut kept, mut unsubscribe) = (Vec::<(String, String)>::with_capacity(headers.len()), Unsubscribe::No);
+    let (mut kept, mut unsubscribe) = (
+        Vec::<(String, String)>::with_capacity(headers.len()),
+        Unsubscribe::No,
+    );
     for (name, value) in headers {
         check_name(&name)?;
         check_value(&name, &value)?;
@@ -80,8 +83,7 @@ fn check_name(name: &str) -> Result<(), NotSent> {
         )));
     }
     let lower = name.to_ascii_lowercase();
-    if RESERVED.contains(&lower.as_str())
-        || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
     {
         return Err(NotSent::Invalid(format!(
             "the host makes the header `{lower}` itself; use the parts of the mail that stand for it"
@@ -112,7 +114,10 @@ fn read_unsubscribe(value: &str) -> Result<Unsubscribe, NotSent> {
         return Ok(Unsubscribe::AtHost);
     }
     let is_url = |part: &str| {
-        let url = part.trim().strip_prefix('<').and_then(|url| url.strip_suffix('>'));
+        let url = part
+            .trim()
+            .strip_prefix('<')
+            .and_then(|url| url.strip_suffix('>'));
         url.is_some_and(|url| {
             (url.starts_with("https://") || url.starts_with("mailto:"))
                 && !url.contains([' ', '<', '>', ','])
@@ -122,7 +127,8 @@ fn read_unsubscribe(value: &str) -> Result<Unsubscribe, NotSent> {
     match value.split(',').all(is_url) {
         true => Ok(Unsubscribe::At(value.to_owned())),
         false => Err(NotSent::Invalid(
-            "`list-unsubscribe` is `one-click`, for a URL of the host, or `<https://…>` or `<mailto:…>`".to_owned(),
+            "`list-unsubscribe` is `one-click`, for a URL of the host, or `<https://…>` or `<mailto:…>`"
+                .to_owned(),
         )),
     }
 }
@@ -163,7 +169,14 @@ mod tests {
 
     #[test]
     fn headers_of_the_host_are_the_hosts() {
-        for name in ["Bcc", "to", "SUBJECT", "content-type", "Resent-To", "List-Unsubscribe-Post"] {
+        for name in [
+            "Bcc",
+            "to",
+            "SUBJECT",
+            "content-type",
+            "Resent-To",
+            "List-Unsubscribe-Post",
+        ] {
             let error = one(name, "x").unwrap_err().to_string();
             assert!(error.contains("the host makes"), "{error}");
         }
@@ -184,7 +197,13 @@ mod tests {
         let urls = "<https://shop.example/u?x=1>, <mailto:u@shop.example>";
         let (_, unsubscribe) = one("list-unsubscribe", urls).unwrap();
         assert_eq!(unsubscribe, Unsubscribe::At(urls.to_owned()));
-        for wrong in ["", "https://a.example", "<http://a.example>", "<https://a.example> x", "<javascript:x>"] {
+        for wrong in [
+            "",
+            "https://a.example",
+            "<http://a.example>",
+            "<https://a.example> x",
+            "<javascript:x>",
+        ] {
             assert!(one("list-unsubscribe", wrong).is_err(), "{wrong}");
         }
     }

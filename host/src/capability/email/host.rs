@@ -73,8 +73,12 @@ impl EmailView<'_> {
         fail_point::reach("enqueue-added");
         let usage = &mut self.invocation.usage;
         usage.mails_sent += 1;
-        usage.mail_recipients = usage.mail_recipients.max(u32::try_from(recipients).unwrap_or(u32::MAX));
-        usage.mail_attachments = usage.mail_attachments.max(u32::try_from(files).unwrap_or(u32::MAX));
+        usage.mail_recipients = usage
+            .mail_recipients
+            .max(u32::try_from(recipients).unwrap_or(u32::MAX));
+        usage.mail_attachments = usage
+            .mail_attachments
+            .max(u32::try_from(files).unwrap_or(u32::MAX));
         usage.mail_bytes = usage.mail_bytes.max(as_u64(size));
         Ok(id.to_string())
     }
@@ -262,7 +266,10 @@ mod tests {
         assert_eq!((draft.subject.as_str(), draft.text.as_str()), ("Hello", "Text"));
         assert_eq!(draft.idempotency_key.as_deref(), Some("k"));
         let usage = &invocation.usage;
-        assert_eq!((usage.mails_sent, usage.mail_recipients, usage.mail_attachments), (1, 3, 1));
+        assert_eq!(
+            (usage.mails_sent, usage.mail_recipients, usage.mail_attachments),
+            (1, 3, 1)
+        );
         assert_eq!(usage.mail_bytes, 5 + 4 + 7);
         let draft = take(&mut invocation, message()).await.unwrap();
         assert_eq!(draft.from.address.as_str(), "shop@example.com");
@@ -294,20 +301,68 @@ mod tests {
         };
         let inject = "x\r\nBcc: eve@example.com".to_owned();
         for wrong in [
-            Message { to: Vec::new(), ..message() },
-            Message { to: vec![inject.clone()], ..message() },
-            Message { to: vec!["nobody".to_owned()], ..message() },
-            Message { reply_to: Some(inject.clone()), ..message() },
-            Message { from: Some(inject.clone()), ..message() },
-            Message { headers: vec![("x-a".to_owned(), inject.clone())], ..message() },
-            Message { headers: vec![("bcc".to_owned(), "eve@example.com".to_owned())], ..message() },
-            Message { body: content(&inject, "t"), ..message() },
-            Message { body: content("s", "  "), ..message() },
-            Message { tags: vec![String::new()], ..message() },
-            Message { idempotency_key: Some(String::new()), ..message() },
-            Message { idempotency_key: Some("k".repeat(201)), ..message() },
-            Message { attachments: vec![Attachment { name: inject.clone(), ..file(1) }], ..message() },
-            Message { attachments: vec![Attachment { content_type: inject, ..file(1) }], ..message() },
+            Message {
+                to: Vec::new(),
+                ..message()
+            },
+            Message {
+                to: vec![inject.clone()],
+                ..message()
+            },
+            Message {
+                to: vec!["nobody".to_owned()],
+                ..message()
+            },
+            Message {
+                reply_to: Some(inject.clone()),
+                ..message()
+            },
+            Message {
+                from: Some(inject.clone()),
+                ..message()
+            },
+            Message {
+                headers: vec![("x-a".to_owned(), inject.clone())],
+                ..message()
+            },
+            Message {
+                headers: vec![("bcc".to_owned(), "eve@example.com".to_owned())],
+                ..message()
+            },
+            Message {
+                body: content(&inject, "t"),
+                ..message()
+            },
+            Message {
+                body: content("s", "  "),
+                ..message()
+            },
+            Message {
+                tags: vec![String::new()],
+                ..message()
+            },
+            Message {
+                idempotency_key: Some(String::new()),
+                ..message()
+            },
+            Message {
+                idempotency_key: Some("k".repeat(201)),
+                ..message()
+            },
+            Message {
+                attachments: vec![Attachment {
+                    name: inject.clone(),
+                    ..file(1)
+                }],
+                ..message()
+            },
+            Message {
+                attachments: vec![Attachment {
+                    content_type: inject,
+                    ..file(1)
+                }],
+                ..message()
+            },
         ] {
             let refused = take(&mut invocation, wrong).await;
             assert!(matches!(&refused, Err(NotSent::Invalid(_))), "{refused:?}");
@@ -323,17 +378,49 @@ mod tests {
             mail_size: ByteSize(10),
             ..Limits::default()
         });
-        let cc = |count: usize| (0..count).map(|index| format!("c{index}@example.com")).collect::<Vec<_>>();
-        take(&mut invocation, Message { cc: cc(1), attachments: vec![file(1)], ..message() })
-            .await
-            .unwrap();
+        let cc = |count: usize| {
+            (0..count)
+                .map(|index| format!("c{index}@example.com"))
+                .collect::<Vec<_>>()
+        };
+        take(
+            &mut invocation,
+            Message {
+                cc: cc(1),
+                attachments: vec![file(1)],
+                ..message()
+            },
+        )
+        .await
+        .unwrap();
         for (wrong, limit) in [
-            (Message { cc: cc(2), ..message() }, "mail_recipients"),
-            (Message { attachments: vec![file(0), file(0)], ..message() }, "mail_attachments"),
-            (Message { attachments: vec![file(2)], ..message() }, "mail_size"),
+            (
+                Message {
+                    cc: cc(2),
+                    ..message()
+                },
+                "mail_recipients",
+            ),
+            (
+                Message {
+                    attachments: vec![file(0), file(0)],
+                    ..message()
+                },
+                "mail_attachments",
+            ),
+            (
+                Message {
+                    attachments: vec![file(2)],
+                    ..message()
+                },
+                "mail_size",
+            ),
         ] {
             let refused = take(&mut invocation, wrong).await;
-            assert!(matches!(&refused, Err(NotSent::Limit(why)) if why.contains(limit)), "{refused:?}");
+            assert!(
+                matches!(&refused, Err(NotSent::Limit(why)) if why.contains(limit)),
+                "{refused:?}"
+            );
         }
     }
 
@@ -345,7 +432,9 @@ mod tests {
             text: String::new(),
             html: Some("<p>Hello &amp; bye</p>".to_owned()),
         });
-        let draft = take(&mut invocation, Message { body, ..message() }).await.unwrap();
+        let draft = take(&mut invocation, Message { body, ..message() })
+            .await
+            .unwrap();
         assert_eq!(draft.text, "Hello & bye");
         let body = Body::Template(Template {
             name: "unknown".to_owned(),
@@ -359,10 +448,25 @@ mod tests {
     async fn a_url_of_the_host_for_unsubscribing_names_one_receiver() {
         let mut invocation = sender(Limits::default());
         let headers = || vec![("List-Unsubscribe".to_owned(), "one-click".to_owned())];
-        let draft = take(&mut invocation, Message { headers: headers(), ..message() }).await;
+        let draft = take(
+            &mut invocation,
+            Message {
+                headers: headers(),
+                ..message()
+            },
+        )
+        .await;
         assert_eq!(draft.unwrap().unsubscribe, Unsubscribe::AtHost);
         let cc = vec!["bob@example.com".to_owned()];
-        let refused = take(&mut invocation, Message { headers: headers(), cc, ..message() }).await;
+        let refused = take(
+            &mut invocation,
+            Message {
+                headers: headers(),
+                cc,
+                ..message()
+            },
+        )
+        .await;
         assert!(matches!(&refused, Err(NotSent::Invalid(why)) if why.contains("one receiver")));
     }
 

@@ -47,10 +47,6 @@ pub enum MailRefused {
 pub trait MailQueue: Send + Sync + 'static {
     /// Stores a mail and the job that sends it. Returns its id once both are durable, or that of
     /// the mail that the plugin sent with the same key.
-    async fn add(
-        &self,
-        sender: MailSender<'_>,
-        draft: Draft,
-        limits: &Limits,
-    ) -> Result<MailId, MailRefused>;
+    async fn add(&self, sender: MailSender<'_>, draft: Draft, limits: &Limits)
+    -> Result<MailId, MailRefused>;
 }

@@ -66,9 +66,7 @@ struct Checked {
 impl HttpClients {
     /// Checks a URL for requests of the host, without resolving its name. The error is for people.
     pub fn check_host_url(&self, url: &str) -> Result<(), String> {
-        self.host_target(url)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        self.host_target(url).map(drop).map_err(|error| error.to_string())
     }
 
     /// Sends a request for a tenant. The error says why there is no response. It names no internal
@@ -79,12 +77,7 @@ impl HttpClients {
         request: HostRequest,
     ) -> Result<HostResponse, String> {
         let shared = self.tenant(tenant);
-        let work = Work::new(
-            Arc::default(),
-            CPU,
-            self.background.clone(),
-            shared.lane.clone(),
-        );
+        let work = Work::new(Arc::default(), CPU, self.background.clone(), shared.lane.clone());
         let (clients, work) = (self.clone(), Arc::new(work));
         let of_task = work.clone();
         let _under_way = self.requests.hold();
@@ -247,7 +240,11 @@ mod tests {
 
     #[tokio::test]
     async fn private_addresses_are_refused_without_being_named() {
-        for url in ["https://10.0.0.1/", "https://[fd00:ec2::254]/", "https://169.254.169.254/"] {
+        for url in [
+            "https://10.0.0.1/",
+            "https://[fd00:ec2::254]/",
+            "https://169.254.169.254/",
+        ] {
             let request = HostRequest {
                 url: url.to_owned(),
                 headers: Vec::new(),
@@ -255,7 +252,9 @@ mod tests {
                 timeout: Duration::from_secs(10),
                 most: 1,
             };
-            let sent = Arc::new(clients(true)).send_for_host(TenantId::generate(), request).await;
+            let sent = Arc::new(clients(true))
+                .send_for_host(TenantId::generate(), request)
+                .await;
             let error = sent.unwrap_err();
             assert!(error.contains("has no address that plugins may reach"), "{error}");
         }

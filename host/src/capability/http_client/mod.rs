@@ -210,7 +210,12 @@ impl HttpClients {
 
     /// The addresses at which plugins of a tenant may reach a host, for what does not speak HTTP:
     /// resolved once and checked, as for a request. The error is a sentence without addresses.
-    pub async fn reachable(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    pub async fn reachable(
+        &self,
+        tenant: TenantId,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, String> {
         let parsed = Host::parse(host).map_err(|_| format!("`{host}` is no name of a host"))?;
         let reach = match self.config.allow_loopback {
             true => Reach::PublicAndLoopback,
@@ -227,7 +232,10 @@ impl HttpClients {
             Ok(address) => vec![address],
             Err(_) => self.resolver.resolve(host).await?,
         };
-        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+        Ok(found
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
     }
 
     /// The TLS settings, for what does not speak HTTP.

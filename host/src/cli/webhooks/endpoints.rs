@@ -228,7 +228,10 @@ impl OneEndpoint {
 
 impl Replay {
     fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
-        let (from, to) = (self.from.map(|from| from.to_string()), self.to.map(|to| to.to_string()));
+        let (from, to) = (
+            self.from.map(|from| from.to_string()),
+            self.to.map(|to| to.to_string()),
+        );
         let mut query = Vec::new();
         query.extend(from.as_deref().map(|from| ("from", from)));
         query.extend(to.as_deref().map(|to| ("to", to)));

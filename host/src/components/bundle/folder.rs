@@ -172,9 +172,7 @@ pub fn check_templates(bundle: &Bundle) -> Result<(), BundleError> {
     })
 }
 
-fn on_large_stack(
-    work: impl FnOnce() -> Result<(), BundleError> + Send,
-) -> Result<(), BundleError> {
+fn on_large_stack(work: impl FnOnce() -> Result<(), BundleError> + Send) -> Result<(), BundleError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
         let done = thread.spawn_scoped(scope, work).map(|thread| thread.join());

@@ -108,8 +108,9 @@ fn check_size(bytes: usize) -> Result<(), BundleError> {
     if bytes <= MAX_SECTION_BYTES {
         return Ok(());
     }
-    let problem =
-        format!("{bytes} bytes of manifest, migrations, schemas and templates are more than {MAX_SECTION_BYTES}");
+    let problem = format!(
+        "{bytes} bytes of manifest, migrations, schemas and templates are more than {MAX_SECTION_BYTES}"
+    );
     Err(BundleError::Section(problem))
 }
 

@@ -131,7 +131,10 @@ fn what_is_embedded_is_extracted() {
 fn a_template_is_refused_with_its_file_and_line() {
     let folder = folder();
     let paid = folder.path().join("mail/paid.txt");
-    for (text, wanted) in [("a\n{{ b", "mail/paid.txt:2: "), ("{% endif %}", "mail/paid.txt:1: ")] {
+    for (text, wanted) in [
+        ("a\n{{ b", "mail/paid.txt:2: "),
+        ("{% endif %}", "mail/paid.txt:1: "),
+    ] {
         fs::write(&paid, text).unwrap();
         let error = Bundle::from_folder(folder.path()).unwrap_err();
         assert!(error.to_string().starts_with(wanted), "{error}");
@@ -146,8 +149,14 @@ fn a_template_is_refused_with_its_file_and_line() {
     fs::remove_dir_all(folder.path().join("mail")).unwrap();
     let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
     assert!(error.contains("[email] templates: cannot read"), "{error}");
-    refused(|json| json["templates"] = json!({ "paid.css": "x" }), "mail/paid.css: ");
-    refused(|json| json["templates"] = json!({ "paid.txt": 7 }), "invalid type");
+    refused(
+        |json| json["templates"] = json!({ "paid.css": "x" }),
+        "mail/paid.css: ",
+    );
+    refused(
+        |json| json["templates"] = json!({ "paid.txt": 7 }),
+        "invalid type",
+    );
 }
 
 #[test]

@@ -104,7 +104,11 @@ impl Smtp {
     async fn connect(&self, tenant: TenantId, server: &Server) -> Result<Session, Failure> {
         let addresses = self.addresses(tenant, server).await?;
         let stream = dial(&addresses).await?;
-        let begun = timeout(GREETING, Session::begin(stream, server, &self.hello, &self.clients)).await;
+        let begun = timeout(
+            GREETING,
+            Session::begin(stream, server, &self.hello, &self.clients),
+        )
+        .await;
         begun.map_err(|_| {
             Failure::connection(format!(
                 "the mail server did not greet within {} s",
@@ -122,7 +126,9 @@ impl Smtp {
             return reachable.map_err(Failure::lasting);
         }
         let found = self.clients.resolve(host, server.port).await;
-        match found.map_err(|error| Failure::lasting(format!("the name `{host}` could not be resolved: {error}")))? {
+        match found
+            .map_err(|error| Failure::lasting(format!("the name `{host}` could not be resolved: {error}")))?
+        {
             found if found.is_empty() => Err(Failure::lasting(format!("the name `{host}` has no address"))),
             found => Ok(found),
         }
@@ -144,5 +150,7 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
             Err(_) => reason = std::io::ErrorKind::TimedOut,
         }
     }
-    Err(Failure::connection(format!("no connection to the mail server: {reason}")))
+    Err(Failure::connection(format!(
+        "no connection to the mail server: {reason}"
+    )))
 }

@@ -84,8 +84,7 @@ impl Reply {
 
     /// Whether there is no such address or domain (RFC 3463).
     fn is_unknown(&self) -> bool {
-        let is_of_address =
-            |status: &str| ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"].contains(&status);
+        let is_of_address = |status: &str| ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"].contains(&status);
         self.code == 551 || self.enhanced().is_some_and(is_of_address)
     }
 
@@ -95,7 +94,8 @@ impl Reply {
         let mut parts = word.split('.');
         let is_class = matches!(parts.next(), Some("4" | "5"));
         let mut rest = parts.clone();
-        let are_numbers = parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        let are_numbers =
+            parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
         (is_class && are_numbers && rest.nth(1).is_some()).then_some(word)
     }
 }
@@ -149,7 +149,13 @@ mod tests {
             assert_eq!(answer(code, text), wanted);
         }
         let of_sender = Reply::new(550, "5.1.1 you").answer_to_sender();
-        assert!(matches!(of_sender, Answer::Refused { is_unknown: false, .. }));
+        assert!(matches!(
+            of_sender,
+            Answer::Refused {
+                is_unknown: false,
+                ..
+            }
+        ));
     }
 
     #[test]

@@ -41,14 +41,15 @@ impl Session {
         hello: &str,
         clients: &HttpClients,
     ) -> Result<Self, Failure> {
-        let peer = stream
-            .peer_addr()
-            .map_err(|error| Failure::connection(format!("the connection to the mail server failed: {error}")))?;
+        let peer = stream.peer_addr().map_err(|error| {
+            Failure::connection(format!("the connection to the mail server failed: {error}"))
+        })?;
         let stream: Box<dyn AsyncTokioStream> = match server.security {
             SmtpSecurity::Tls => {
                 let stream = Bounded::new(stream, peer);
-                let name = ServerName::try_from(bare(&server.host).to_owned())
-                    .map_err(|_| Failure::lasting("the name of the mail server is none that TLS can prove"))?;
+                let name = ServerName::try_from(bare(&server.host).to_owned()).map_err(|_| {
+                    Failure::lasting("the name of the mail server is none that TLS can prove")
+                })?;
                 let connector = TlsConnector::from(Arc::new(clients.tls()));
                 let stream = connector.connect(name, stream).await.map_err(|error| {
                     Failure::lasting(format!(

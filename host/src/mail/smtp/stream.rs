@@ -74,7 +74,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
 impl<S> fmt::Debug for Bounded<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Bounded").field("peer", &self.peer).finish_non_exhaustive()
+        formatter
+            .debug_struct("Bounded")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 

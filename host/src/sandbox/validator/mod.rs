@@ -146,7 +146,12 @@ impl Validators {
         let slices = Slices::new(queues, background.clone());
         Self {
             embedded: Arc::new(Embedded::new(
-                "validator", COMPONENT, bind, engine, components, background,
+                "validator",
+                COMPONENT,
+                bind,
+                engine,
+                components,
+                background,
             )),
             warm_pools: Arc::new(WarmPools::new(warm)),
             uploads: Semaphore::new(UPLOADS),

@@ -10,7 +10,9 @@ use crate::domain::job::{Acknowledgement, Ending, JobState, NewJob};
 use crate::domain::mail::{
     Mail, MailContent, MailState, NewMail, Outcome, Recipient, RecipientKind, RecipientState,
 };
-use crate::storage::{Acknowledged, ClaimPolicy, JobFilter, MAIL_HOUR, MAIL_KEY_LIFETIME, MailAdded, Page, Repository};
+use crate::storage::{
+    Acknowledged, ClaimPolicy, JobFilter, MAIL_HOUR, MAIL_KEY_LIFETIME, MailAdded, Page, Repository,
+};
 
 /// 2026-03-01T00:00:00Z.
 const NOW: Timestamp = Timestamp(1_772_323_200_000);
@@ -87,7 +89,10 @@ pub async fn a_mail_is_stored_with_its_job(repository: &dyn Repository) {
     let new = add(repository, acme, NOW).await;
     let id = new.mail.id;
     assert_eq!(repository.mail(acme, id).await.unwrap().unwrap(), new.mail);
-    assert_eq!(repository.mail_content(acme, id).await.unwrap().unwrap(), new.content);
+    assert_eq!(
+        repository.mail_content(acme, id).await.unwrap().unwrap(),
+        new.content
+    );
     let (job, _) = repository.job(acme, new.mail.job).await.unwrap().unwrap();
     assert!(job.new.plugin.is_host());
     assert_eq!((job.state, job.new.payload), (JobState::Ready, id.to_string()));
@@ -98,8 +103,14 @@ pub async fn a_mail_is_stored_with_its_job(repository: &dyn Repository) {
         plugin: Some(PluginName::host()),
         ..JobFilter::default()
     };
-    assert_eq!(repository.jobs(acme, &host, Page::first(9)).await.unwrap().len(), 1);
-    let counts = repository.mail_counts(acme, NOW.saturating_sub(MAIL_HOUR)).await.unwrap();
+    assert_eq!(
+        repository.jobs(acme, &host, Page::first(9)).await.unwrap().len(),
+        1
+    );
+    let counts = repository
+        .mail_counts(acme, NOW.saturating_sub(MAIL_HOUR))
+        .await
+        .unwrap();
     assert_eq!((counts.kept, counts.recent), (1, 1));
 }
 
@@ -129,7 +140,10 @@ pub async fn a_tenant_sends_so_many_mails_within_an_hour(repository: &dyn Reposi
         assert_eq!(added, MailAdded::New(new.mail.id));
     }
     let (new, job) = mail(acme, None, Timestamp(NOW.0 + 1));
-    assert_eq!(repository.add_mail(&new, &job, 2).await.unwrap(), MailAdded::TooMany);
+    assert_eq!(
+        repository.add_mail(&new, &job, 2).await.unwrap(),
+        MailAdded::TooMany
+    );
     let other = tenant(repository, "other").await.id;
     add(repository, other, NOW).await;
     let (new, job) = mail(acme, None, NOW.saturating_add(MAIL_HOUR));
@@ -137,7 +151,10 @@ pub async fn a_tenant_sends_so_many_mails_within_an_hour(repository: &dyn Reposi
     assert_eq!(added, MailAdded::New(new.mail.id));
     let gone = TenantId::generate();
     let (new, job) = mail(gone, None, NOW);
-    assert_eq!(repository.add_mail(&new, &job, 2).await.unwrap(), MailAdded::NoTenant);
+    assert_eq!(
+        repository.add_mail(&new, &job, 2).await.unwrap(),
+        MailAdded::NoTenant
+    );
 }
 
 pub async fn what_became_of_a_mail_is_noted_once_for_each_receiver(repository: &dyn Repository) {
@@ -159,7 +176,10 @@ pub async fn what_became_of_a_mail_is_noted_once_for_each_receiver(repository: &
     let found = repository.mail(acme, id).await.unwrap().unwrap();
     assert_eq!(found.recipients[0].state, RecipientState::Accepted);
     assert_eq!(found.pending(), [found.recipients[1].address.clone()]);
-    assert_eq!((found.state, found.ended_at, found.error), (MailState::Queued, None, None));
+    assert_eq!(
+        (found.state, found.ended_at, found.error),
+        (MailState::Queued, None, None)
+    );
 
     repository.fail_mail(acme, id, "given up", NOW).await.unwrap();
     let found = repository.mail(acme, id).await.unwrap().unwrap();
@@ -257,6 +277,9 @@ pub async fn handlers_learn_which_jobs_of_the_host_were_given_up(repository: &dy
         .retry_job(acme, new.mail.job, NOW, &change(2))
         .await
         .unwrap();
-    repository.cancel_job(acme, new.mail.job, NOW, &change(3)).await.unwrap();
+    repository
+        .cancel_job(acme, new.mail.job, NOW, &change(3))
+        .await
+        .unwrap();
     assert_eq!(repository.given_up_host_jobs(10).await.unwrap().len(), 2);
 }

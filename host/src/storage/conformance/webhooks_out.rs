@@ -108,7 +108,10 @@ pub async fn endpoints_are_created_changed_and_deleted(repository: &dyn Reposito
     let second = endpoint(repository, acme, &[">"]).await;
     let listed = repository.endpoints(acme, Page::first(10)).await.unwrap();
     assert_eq!(listed, [first.clone(), second.clone()]);
-    let rest = repository.endpoints(acme, Page::after(first.id, 10)).await.unwrap();
+    let rest = repository
+        .endpoints(acme, Page::after(first.id, 10))
+        .await
+        .unwrap();
     assert_eq!(rest, [second.clone()]);
     assert_eq!(repository.counts(acme, NOW).await.unwrap().webhook_endpoints, 2);
 
@@ -118,7 +121,12 @@ pub async fn endpoints_are_created_changed_and_deleted(repository: &dyn Reposito
         rate_per_minute: NonZeroU32::new(60),
         ..first.clone()
     };
-    assert!(repository.change_endpoint(acme, &changed, &change(5)).await.unwrap());
+    assert!(
+        repository
+            .change_endpoint(acme, &changed, &change(5))
+            .await
+            .unwrap()
+    );
     let found = repository.endpoint(acme, first.id).await.unwrap().unwrap();
     assert_eq!((found.enabled, found.disabled_at), (false, Some(Timestamp(5))));
     assert_eq!(found.rate_per_minute, changed.rate_per_minute);
@@ -129,8 +137,18 @@ pub async fn endpoints_are_created_changed_and_deleted(repository: &dyn Reposito
     assert_eq!(routed.endpoints[0].topics, second.topics);
 
     deliver(repository, acme, &second).await;
-    assert!(repository.delete_endpoint(acme, second.id, &change(6)).await.unwrap());
-    assert!(!repository.delete_endpoint(acme, second.id, &change(6)).await.unwrap());
+    assert!(
+        repository
+            .delete_endpoint(acme, second.id, &change(6))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_endpoint(acme, second.id, &change(6))
+            .await
+            .unwrap()
+    );
     assert!(all(repository, acme).await.is_empty());
     assert_eq!(repository.tenants_with_endpoints().await.unwrap(), [acme]);
 }
@@ -164,7 +182,10 @@ pub async fn a_fan_out_is_stored_with_its_jobs(repository: &dyn Repository) {
     let first = endpoint(repository, acme, &["order.*"]).await;
     let second = endpoint(repository, acme, &[">"]).await;
     let gone = endpoint(repository, acme, &[">"]).await;
-    repository.delete_endpoint(acme, gone.id, &change(1)).await.unwrap();
+    repository
+        .delete_endpoint(acme, gone.id, &change(1))
+        .await
+        .unwrap();
     let event = published("order.created");
     let fan_out = fan_out(acme, &event, &[&first, &second, &gone]);
     for repeated in [false, true] {
@@ -179,7 +200,11 @@ pub async fn a_fan_out_is_stored_with_its_jobs(repository: &dyn Repository) {
         assert_eq!(delivery.event, event.event);
         let (job, _) = repository.job(acme, delivery.job).await.unwrap().unwrap();
         assert_eq!(job.new.payload, delivery.id.to_string());
-        let body = repository.delivery_body(acme, delivery.id).await.unwrap().unwrap();
+        let body = repository
+            .delivery_body(acme, delivery.id)
+            .await
+            .unwrap()
+            .unwrap();
         assert!(body.contains("\"data\":{\"order\":7}"), "{body}");
     }
     let to_first = DeliveryFilter {
@@ -189,10 +214,19 @@ pub async fn a_fan_out_is_stored_with_its_jobs(repository: &dyn Repository) {
         from: Some(NOW),
         to: Some(later(1)),
     };
-    let found = repository.deliveries(acme, &to_first, Page::first(10)).await.unwrap();
+    let found = repository
+        .deliveries(acme, &to_first, Page::first(10))
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
     let rest = Page::after(DeliveryPosition(found[0].id), 10);
-    assert!(repository.deliveries(acme, &to_first, rest).await.unwrap().is_empty());
+    assert!(
+        repository
+            .deliveries(acme, &to_first, rest)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 pub async fn an_event_of_an_outbox_is_delivered_once(repository: &dyn Repository) {
@@ -225,12 +259,7 @@ pub async fn attempts_change_a_delivery_and_its_endpoint(repository: &dyn Reposi
     let acme = tenant(repository, "acme").await.id;
     let endpoint = endpoint(repository, acme, &[">"]).await;
     let delivery = deliver(repository, acme, &endpoint).await;
-    let note = async |noted: &NotedAttempt| {
-        repository
-            .note_attempt(acme, delivery.id, noted)
-            .await
-            .unwrap()
-    };
+    let note = async |noted: &NotedAttempt| repository.note_attempt(acme, delivery.id, noted).await.unwrap();
     let failing_since = note(&attempt(1, DeliveryState::Waiting, later(1))).await;
     assert_eq!(failing_since, Some(later(1)));
     assert_eq!(
@@ -250,7 +279,10 @@ pub async fn attempts_change_a_delivery_and_its_endpoint(repository: &dyn Reposi
     assert_eq!(attempts[0].answer.as_deref(), Some("oops"));
     let missing = DeliveryId::generate();
     let noted = attempt(1, DeliveryState::Delivered, NOW);
-    assert_eq!(repository.note_attempt(acme, missing, &noted).await.unwrap(), None);
+    assert_eq!(
+        repository.note_attempt(acme, missing, &noted).await.unwrap(),
+        None
+    );
 
     // What was given up stays as it is, and what ended is not given up.
     let give_up = async |id, job| {
@@ -263,7 +295,10 @@ pub async fn attempts_change_a_delivery_and_its_endpoint(repository: &dyn Reposi
     let ended = give_up(delivery.id, delivery.job).await;
     assert_eq!(ended.state, DeliveryState::Delivered);
     let other = deliver(repository, acme, &endpoint).await;
-    assert_eq!(give_up(other.id, JobId::generate()).await.state, DeliveryState::Waiting);
+    assert_eq!(
+        give_up(other.id, JobId::generate()).await.state,
+        DeliveryState::Waiting
+    );
     let cancelled = give_up(other.id, other.job).await;
     assert_eq!(cancelled.state, DeliveryState::Cancelled);
     assert_eq!(cancelled.error.as_deref(), Some("no"));
@@ -273,7 +308,12 @@ pub async fn a_delivery_that_ended_is_sent_again_by_a_new_job(repository: &dyn R
     let acme = tenant(repository, "acme").await.id;
     let endpoint = endpoint(repository, acme, &[">"]).await;
     let delivery = deliver(repository, acme, &endpoint).await;
-    let replay = async |id| repository.replay_delivery(acme, id, &change(later(9).0)).await.unwrap();
+    let replay = async |id| {
+        repository
+            .replay_delivery(acme, id, &change(later(9).0))
+            .await
+            .unwrap()
+    };
     assert_eq!(replay(delivery.id).await, Some(Replayed::Waits(delivery.job)));
     assert_eq!(replay(DeliveryId::generate()).await, None);
     let failed = attempt(1, DeliveryState::Failed, later(1));
@@ -287,7 +327,13 @@ pub async fn a_delivery_that_ended_is_sent_again_by_a_new_job(repository: &dyn R
 
     // A delivery whose job was purged gets a new one as well.
     let all_jobs = JobFilter::default();
-    assert_eq!(repository.purge_jobs(acme, &all_jobs, 10, &change(1)).await.unwrap(), 2);
+    assert_eq!(
+        repository
+            .purge_jobs(acme, &all_jobs, 10, &change(1))
+            .await
+            .unwrap(),
+        2
+    );
     let again = replay(delivery.id).await;
     assert!(matches!(again, Some(Replayed::Added(Added::New(_)))), "{again:?}");
 
@@ -321,7 +367,11 @@ pub async fn deliveries_that_are_old_or_too_many_are_deleted_with_their_bodies(r
     assert_eq!(repository.prune_deliveries(later(2), 10).await.unwrap(), 1);
     assert_eq!(repository.trim_deliveries(acme, 3, 10).await.unwrap(), 1);
     assert_eq!(repository.trim_deliveries(acme, 3, 10).await.unwrap(), 0);
-    let left: Vec<_> = all(repository, acme).await.iter().map(|delivery| delivery.id).collect();
+    let left: Vec<_> = all(repository, acme)
+        .await
+        .iter()
+        .map(|delivery| delivery.id)
+        .collect();
     assert_eq!(left, [waiting.id, ids[4], ids[3], ids[2]]);
     let filter = DeliveryFilter::default();
     let purged = repository.purge_deliveries(acme, &filter, 2, &change(1)).await;
@@ -329,9 +379,21 @@ pub async fn deliveries_that_are_old_or_too_many_are_deleted_with_their_bodies(r
     let purged = repository.purge_deliveries(acme, &filter, 2, &change(1)).await;
     assert_eq!(purged.unwrap(), 1);
     assert_eq!(all(repository, acme).await, [waiting.clone()]);
-    assert!(repository.delivery_attempts(acme, ids[4]).await.unwrap().is_empty());
+    assert!(
+        repository
+            .delivery_attempts(acme, ids[4])
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(repository.delivery_body(acme, ids[4]).await.unwrap().is_none());
-    assert!(repository.delivery_body(acme, waiting.id).await.unwrap().is_some());
+    assert!(
+        repository
+            .delivery_body(acme, waiting.id)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 pub async fn an_endpoint_is_disabled_once_and_told_of(repository: &dyn Repository) {
@@ -358,9 +420,15 @@ pub async fn an_endpoint_is_disabled_once_and_told_of(repository: &dyn Repositor
         enabled: true,
         ..found
     };
-    repository.change_endpoint(acme, &enabled, &change(2)).await.unwrap();
+    repository
+        .change_endpoint(acme, &enabled, &change(2))
+        .await
+        .unwrap();
     let found = repository.endpoint(acme, dead.id).await.unwrap().unwrap();
-    assert_eq!((found.enabled, found.disabled_at, found.disabled_because), (true, None, None));
+    assert_eq!(
+        (found.enabled, found.disabled_at, found.disabled_because),
+        (true, None, None)
+    );
 }
 
 pub async fn deliveries_of_other_tenants_are_not_found(repository: &dyn Repository) {
@@ -370,7 +438,18 @@ pub async fn deliveries_of_other_tenants_are_not_found(repository: &dyn Reposito
     let delivery = deliver(repository, acme, &endpoint).await;
     assert!(repository.endpoint(other, endpoint.id).await.unwrap().is_none());
     assert!(repository.delivery(other, delivery.id).await.unwrap().is_none());
-    assert!(repository.delivery_body(other, delivery.id).await.unwrap().is_none());
-    assert!(!repository.delete_endpoint(other, endpoint.id, &change(1)).await.unwrap());
+    assert!(
+        repository
+            .delivery_body(other, delivery.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        !repository
+            .delete_endpoint(other, endpoint.id, &change(1))
+            .await
+            .unwrap()
+    );
     assert!(all(repository, other).await.is_empty());
 }

@@ -26,7 +26,14 @@ impl Mails for SqliteRepository {
         if let Some(earlier) = with_key(&mut transaction, mail).await? {
             return Ok(MailAdded::Exists(earlier));
         }
-        if since(&mut transaction, mail.tenant, mail.created_at.saturating_sub(MAIL_HOUR)).await? >= u64::from(hourly) {
+        if since(
+            &mut transaction,
+            mail.tenant,
+            mail.created_at.saturating_sub(MAIL_HOUR),
+        )
+        .await?
+            >= u64::from(hourly)
+        {
             return Ok(MailAdded::TooMany);
         }
         insert(&mut transaction, new).await?;
@@ -58,12 +65,13 @@ impl Mails for SqliteRepository {
     }
 
     async fn mail_content(&self, tenant: TenantId, id: MailId) -> Result<Option<MailContent>, DbError> {
-        let found = sqlx::query("SELECT text, html, source FROM mail_contents WHERE tenant = $1 AND mail = $2")
-            .bind(tenant.to_string())
-            .bind(id.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)?;
+        let found =
+            sqlx::query("SELECT text, html, source FROM mail_contents WHERE tenant = $1 AND mail = $2")
+                .bind(tenant.to_string())
+                .bind(id.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(unavailable)?;
         let read = |row: &SqliteRow| {
             Ok(MailContent {
                 text: row::text(row, "text")?,
@@ -270,15 +278,18 @@ async fn insert(connection: &mut SqliteConnection, new: &NewMail) -> Result<(), 
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO mail_recipients (tenant, mail, position, address, kind, state) ",
     );
-    query.push_values(mail.recipients.iter().enumerate(), |mut values, (position, recipient)| {
-        values
-            .push_bind(tenant.clone())
-            .push_bind(id.clone())
-            .push_bind(row::to_integer(as_u64(position)))
-            .push_bind(recipient.address.as_str())
-            .push_bind(recipient.kind.as_str())
-            .push_bind(recipient.state.as_str());
-    });
+    query.push_values(
+        mail.recipients.iter().enumerate(),
+        |mut values, (position, recipient)| {
+            values
+                .push_bind(tenant.clone())
+                .push_bind(id.clone())
+                .push_bind(row::to_integer(as_u64(position)))
+                .push_bind(recipient.address.as_str())
+                .push_bind(recipient.kind.as_str())
+                .push_bind(recipient.state.as_str());
+        },
+    );
     let query = query.build().persistent(mail.recipients.len() == 1);
     query.execute(connection).await.map_err(unavailable)?;
     Ok(())
@@ -336,7 +347,8 @@ const RECIPIENTS: &str = "SELECT address, kind, state, reply, at FROM mail_recip
 const NOTE_RECIPIENT: &str = "UPDATE mail_recipients SET state = $4, reply = $5, at = $6 \
     WHERE tenant = $1 AND mail = $2 AND address = $3 AND state NOT IN ('accepted', 'caught')";
 
-const NOTE_MAIL: &str = "UPDATE mails SET state = $3, error = $4, ended_at = $5 WHERE tenant = $1 AND id = $2";
+const NOTE_MAIL: &str =
+    "UPDATE mails SET state = $3, error = $4, ended_at = $5 WHERE tenant = $1 AND id = $2";
 
 const FAIL_RECIPIENTS: &str = "UPDATE mail_recipients SET state = 'failed', at = $3 \
     WHERE tenant = $1 AND mail = $2 AND state = 'pending'";

@@ -79,10 +79,7 @@ impl Routing for SqliteRepository {
             config: by(read(&mut reading, CONFIG, &ids).await?, "tenant"),
             paused: by(read(&mut reading, jobs::PAUSED, &ids).await?, "tenant"),
             secrets: by(read(&mut reading, SECRETS, &ids).await?, "tenant"),
-            endpoints: by(
-                read(&mut reading, webhooks_out::ENABLED, &ids).await?,
-                "tenant",
-            ),
+            endpoints: by(read(&mut reading, webhooks_out::ENABLED, &ids).await?, "tenant"),
         };
         drop(reading);
         let routed = |tenant: &SqliteRow| Some((row::parsed(tenant, "id").ok()?, rows.routed(tenant)));

@@ -103,9 +103,19 @@ impl Event {
         };
         // Charges and disputes name their intent. The object of other events is the intent.
         let is_intent = kind.starts_with("payment_intent.");
-        let intent = if is_intent { object.id } else { object.payment_intent };
-        let amount = if is_intent { object.amount_received } else { object.amount_refunded };
-        let order = object.metadata.and_then(|metadata| metadata.get("order_id")?.parse().ok());
+        let intent = if is_intent {
+            object.id
+        } else {
+            object.payment_intent
+        };
+        let amount = if is_intent {
+            object.amount_received
+        } else {
+            object.amount_refunded
+        };
+        let order = object
+            .metadata
+            .and_then(|metadata| metadata.get("order_id")?.parse().ok());
         Ok(Some(Told {
             event,
             kind,
@@ -151,21 +161,22 @@ pub fn apply(transaction: &Transaction, told: &Told) -> Result<Applied, Error> {
     }
     match told.change {
         Change::Succeeded => {
-            let completion = complete(transaction, &Paid {
-                intent: &intent,
-                order_id: order_id.unwrap_or_default(),
-                amount_cents: told.amount_cents,
-                source: Source::Webhook,
-            })?;
+            let completion = complete(
+                transaction,
+                &Paid {
+                    intent: &intent,
+                    order_id: order_id.unwrap_or_default(),
+                    amount_cents: told.amount_cents,
+                    source: Source::Webhook,
+                },
+            )?;
             Ok(Applied::Completed(completion))
         }
         Change::Unpaid(state) => {
             note_unpaid(transaction, order_id.unwrap_or_default(), state)?;
             Ok(Applied::Done)
         }
-        Change::Refunded | Change::Disputed if !is_known_payment(transaction, &intent)? => {
-            Ok(Applied::Early)
-        }
+        Change::Refunded | Change::Disputed if !is_known_payment(transaction, &intent)? => Ok(Applied::Early),
         Change::Refunded => {
             refunds::told(transaction, &intent, told.amount_cents)?;
             Ok(Applied::Done)

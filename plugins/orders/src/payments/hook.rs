@@ -116,8 +116,8 @@ mod tests {
         tell(&host, &refunded("e3", "pi_1", 1000));
         tell(&host, &refunded("e4", "pi_1", 4990));
         assert_eq!(show(id)["payment_state"], "refunded");
-        let refunds: Vec<i64> = db::query_as("SELECT amount_cents FROM refunds ORDER BY id", ())
-            .expect("the table is there");
+        let refunds: Vec<i64> =
+            db::query_as("SELECT amount_cents FROM refunds ORDER BY id", ()).expect("the table is there");
         assert_eq!(refunds, [1000, 3990]);
         check_invariants(&[(chair, 1)]);
     }
@@ -143,8 +143,7 @@ mod tests {
     fn a_payment_of_an_order_that_does_not_exist_waits_for_a_person() {
         let host = host();
         assert_eq!(tell(&host, &succeeded("e1", "pi_1", 99, 4990)), [Outcome::Done]);
-        let reason: String =
-            db::query_one("SELECT reason FROM reviews", ()).expect("a review is open");
+        let reason: String = db::query_one("SELECT reason FROM reviews", ()).expect("a review is open");
         assert_eq!(reason, "unknown-order");
         check_invariants(&[]);
     }

@@ -68,10 +68,7 @@ pub fn receive(headers: Headers, Text(body): Text) -> Result<Json<Received>, Err
         Applied::Completed(completion) => (Outcome::Applied, Some(completion)),
         Applied::Done | Applied::Early => (Outcome::Applied, None),
     };
-    Ok(Json(Received {
-        outcome,
-        completion,
-    }))
+    Ok(Json(Received { outcome, completion }))
 }
 
 fn verify(header: &str, body: &str) -> Result<(), Error> {
@@ -176,8 +173,7 @@ mod tests {
         // Another event may tell of the same payment.
         let other = send_signed(&host, &event("e2", id, 4990));
         assert_eq!(other.json::<Value>(), json!({"outcome": "duplicate"}));
-        let payments: i64 =
-            db::query_one("SELECT count(*) FROM payments", ()).expect("the table is there");
+        let payments: i64 = db::query_one("SELECT count(*) FROM payments", ()).expect("the table is there");
         assert_eq!(payments, 1);
     }
 
@@ -266,10 +262,14 @@ mod tests {
             (response.status(), response.json::<Value>()),
             (200, json!({"outcome": "applied", "completion": "review"}))
         );
-        let review: (String, String) = db::query_one("SELECT reason, detail FROM reviews", ())
-            .expect("a review is open");
+        let review: (String, String) =
+            db::query_one("SELECT reason, detail FROM reviews", ()).expect("a review is open");
         assert_eq!(review.0, "amount-mismatch");
-        assert!(review.1.contains("4990 cents are due, 1 were paid"), "{}", review.1);
+        assert!(
+            review.1.contains("4990 cents are due, 1 were paid"),
+            "{}",
+            review.1
+        );
         assert_eq!(status(id), "paid");
     }
 

@@ -94,7 +94,13 @@ pub fn complete(transaction: &Transaction, paid: &Paid<'_>) -> Result<Completion
             "{} cents were paid for the order {}, which does not exist.",
             paid.amount_cents, paid.order_id
         );
-        reviews::open(transaction, None, Some(paid.intent), Reason::UnknownOrder, &detail)?;
+        reviews::open(
+            transaction,
+            None,
+            Some(paid.intent),
+            Reason::UnknownOrder,
+            &detail,
+        )?;
         return Ok(Completion::Unmatched);
     };
     let completion = match order.state {
@@ -108,7 +114,13 @@ pub fn complete(transaction: &Transaction, paid: &Paid<'_>) -> Result<Completion
             insert(transaction, paid, Some(order.id), "completes")?;
             let (due, amount) = (order.total_cents, paid.amount_cents);
             let detail = format!("{due} cents are due, {amount} were paid.");
-            park(transaction, order.id, paid.intent, Reason::AmountMismatch, &detail)?;
+            park(
+                transaction,
+                order.id,
+                paid.intent,
+                Reason::AmountMismatch,
+                &detail,
+            )?;
             Completion::Review
         }
         OrderState::Cancelled if order.cancel_reason.as_deref() == Some("expired") => {
@@ -163,14 +175,17 @@ fn refund_surplus(
         settle(transaction, order.id)?;
     }
     if paid.amount_cents > 0 {
-        refunds::request(transaction, &refunds::NewRefund {
-            payment,
-            order: Some(order.id),
-            amount_cents: paid.amount_cents,
-            reason: "the order does not need the payment",
-            key: "surplus",
-            created_by: "orders",
-        })?;
+        refunds::request(
+            transaction,
+            &refunds::NewRefund {
+                payment,
+                order: Some(order.id),
+                amount_cents: paid.amount_cents,
+                reason: "the order does not need the payment",
+                key: "surplus",
+                created_by: "orders",
+            },
+        )?;
     }
     Ok(Completion::Refunded)
 }
@@ -227,14 +242,17 @@ pub fn cancel(transaction: &Transaction, order: i64, by: &str) -> Result<(), Err
         (order,),
     )?;
     if let Some((payment, amount_cents)) = left {
-        refunds::request(transaction, &refunds::NewRefund {
-            payment,
-            order: Some(order),
-            amount_cents,
-            reason: "the order was cancelled",
-            key: "cancelled",
-            created_by: by,
-        })?;
+        refunds::request(
+            transaction,
+            &refunds::NewRefund {
+                payment,
+                order: Some(order),
+                amount_cents,
+                reason: "the order was cancelled",
+                key: "cancelled",
+                created_by: by,
+            },
+        )?;
     }
     Ok(())
 }
@@ -291,20 +309,19 @@ fn note_disputed(transaction: &Transaction, intent: &str) -> Result<(), Error> {
 
 /// Applies what the provider's API says about a payment, which is newer than every event. `None`
 /// means that the payment has not succeeded.
-fn apply(
-    transaction: &Transaction,
-    payment: &Payment,
-    source: Source,
-) -> Result<Option<Completion>, Error> {
+fn apply(transaction: &Transaction, payment: &Payment, source: Source) -> Result<Option<Completion>, Error> {
     let order_id = payment.order_id.unwrap_or_default();
     let state = match payment.status {
         PaymentStatus::Succeeded => {
-            let completion = complete(transaction, &Paid {
-                intent: &payment.id,
-                order_id,
-                amount_cents: payment.amount_cents,
-                source,
-            })?;
+            let completion = complete(
+                transaction,
+                &Paid {
+                    intent: &payment.id,
+                    order_id,
+                    amount_cents: payment.amount_cents,
+                    source,
+                },
+            )?;
             refunds::told(transaction, &payment.id, payment.refunded_cents)?;
             return Ok(Some(completion));
         }

@@ -190,7 +190,13 @@ fn failed(transaction: &Transaction, id: i64, pending: &Pending, why: &str) -> R
     )?;
     let detail = format!("The refund {id} of {} cents failed: {why}.", pending.amount_cents);
     let reason = Reason::RefundFailed;
-    reviews::open(transaction, pending.order_id, Some(&pending.intent), reason, &detail)
+    reviews::open(
+        transaction,
+        pending.order_id,
+        Some(&pending.intent),
+        reason,
+        &detail,
+    )
 }
 
 /// Notes what the provider says that it refunded altogether. What is more than the shop asked for
@@ -260,8 +266,10 @@ fn create_in(transaction: &Transaction, order: i64, new: &RefundRequest, by: &st
     let lines = if new.lines.is_empty() {
         Vec::new()
     } else if found.state == OrderState::Review {
-        return Err(Error::conflict("the order is in review; decide about it as a whole")
-            .with_code("order-in-review"));
+        return Err(
+            Error::conflict("the order is in review; decide about it as a whole")
+                .with_code("order-in-review"),
+        );
     } else {
         let wanted = orders::merge_lines(new.lines.clone())?;
         refund_lines(transaction, order, &wanted)?
@@ -271,14 +279,17 @@ fn create_in(transaction: &Transaction, order: i64, new: &RefundRequest, by: &st
     if amount_cents <= 0 {
         return Err(Error::unprocessable("a refund is of at least one cent"));
     }
-    let id = request(transaction, &NewRefund {
-        payment,
-        order: Some(order),
-        amount_cents,
-        reason: new.reason.as_deref().unwrap_or("requested"),
-        key: &key,
-        created_by: by,
-    })?;
+    let id = request(
+        transaction,
+        &NewRefund {
+            payment,
+            order: Some(order),
+            amount_cents,
+            reason: new.reason.as_deref().unwrap_or("requested"),
+            key: &key,
+            created_by: by,
+        },
+    )?;
     for (product, quantity, cents) in &lines {
         transaction.execute(
             "INSERT INTO refund_lines (refund_id, product_id, quantity, amount_cents) VALUES ($1, $2, $3, $4)",

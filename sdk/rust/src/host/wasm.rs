@@ -8,8 +8,8 @@ use crate::bindings::functions::exports::mortise::plugin::function_handler as wi
 use crate::bindings::jobs::exports::mortise::plugin::job_handler as wire_job;
 use crate::bindings::mortise::plugin::{
     cache as wire_cache, config as wire_config, context as wire_context, database as wire_db,
-    email as wire_email, events as wire_events, http_client as wire_client, http_types, jobs as wire_jobs, log as wire_log,
-    secrets as wire_secrets, steps as wire_steps, types as wire,
+    email as wire_email, events as wire_events, http_client as wire_client, http_types, jobs as wire_jobs,
+    log as wire_log, secrets as wire_secrets, steps as wire_steps, types as wire,
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};

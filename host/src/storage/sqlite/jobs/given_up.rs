@@ -35,10 +35,7 @@ pub(super) async fn untold(repository: &SqliteRepository, limit: u32) -> Result<
     Ok(jobs)
 }
 
-pub(super) async fn told(
-    repository: &SqliteRepository,
-    jobs: &[(TenantId, JobId)],
-) -> Result<(), DbError> {
+pub(super) async fn told(repository: &SqliteRepository, jobs: &[(TenantId, JobId)]) -> Result<(), DbError> {
     if jobs.is_empty() {
         return Ok(());
     }

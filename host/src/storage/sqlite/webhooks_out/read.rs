@@ -137,7 +137,8 @@ fn read_attempt(row: &SqliteRow) -> Result<DeliveryAttempt, DbError> {
 
 fn status(row: &SqliteRow) -> Result<Option<u16>, DbError> {
     let status = row::optional_integer(row, "status")?;
-    let narrow = |status: i64| u16::try_from(status).map_err(|_| DbError::corrupt("status", "it is no status"));
+    let narrow =
+        |status: i64| u16::try_from(status).map_err(|_| DbError::corrupt("status", "it is no status"));
     status.map(narrow).transpose()
 }
 

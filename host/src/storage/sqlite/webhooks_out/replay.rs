@@ -85,7 +85,15 @@ async fn again(
 ) -> Result<Vec<Added>, DbError> {
     let new: Vec<NewJob> = deliveries
         .iter()
-        .map(|delivery| job(tenant, delivery.id, delivery.endpoint, delivery.event.clone(), now))
+        .map(|delivery| {
+            job(
+                tenant,
+                delivery.id,
+                delivery.endpoint,
+                delivery.event.clone(),
+                now,
+            )
+        })
         .collect();
     let added = jobs::insert_in(&mut *connection, &new.iter().collect::<Vec<_>>()).await?;
     for (delivery, job) in deliveries.iter().zip(&new) {

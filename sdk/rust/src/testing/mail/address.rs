@@ -22,7 +22,10 @@ impl Mailbox {
             return parse_address(text);
         };
         let name = name.trim();
-        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+        let name = name
+            .strip_prefix('"')
+            .and_then(|name| name.strip_suffix('"'))
+            .unwrap_or(name);
         let is_clean = |c: char| !c.is_control() && !matches!(c, '"' | '<' | '>' | '\\');
         if name.len() > MAX_NAME || !name.chars().all(is_clean) {
             return Err(invalid(
@@ -73,7 +76,10 @@ fn parse_address(text: &str) -> Result<Mailbox, Error> {
 
 fn is_atom(text: &str) -> bool {
     let is_sign = |byte: u8| b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
 }
 
 fn is_domain(text: &str) -> bool {
@@ -101,8 +107,15 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_other_texts() {
-        for text in ["ada@example.com", "Ada <ada@example.com>", "\"L, Ada\" <ada@EXAMPLE.com>"] {
-            assert_eq!(Mailbox::parse(text).map(|read| read.address).as_deref(), Ok("ada@example.com"));
+        for text in [
+            "ada@example.com",
+            "Ada <ada@example.com>",
+            "\"L, Ada\" <ada@EXAMPLE.com>",
+        ] {
+            assert_eq!(
+                Mailbox::parse(text).map(|read| read.address).as_deref(),
+                Ok("ada@example.com")
+            );
         }
         for text in [
             "",

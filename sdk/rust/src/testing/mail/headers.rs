@@ -76,7 +76,10 @@ pub(super) fn check(headers: &[(String, String)]) -> Result<bool, Error> {
                         .to_owned(),
                 );
             }
-        } else if headers[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        } else if headers[..index]
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        {
             return invalid(format!("the mail has the header `{shown}` twice"));
         }
     }
@@ -85,7 +88,10 @@ pub(super) fn check(headers: &[(String, String)]) -> Result<bool, Error> {
 
 /// Whether the text is a URL in angle brackets.
 fn is_url(part: &str) -> bool {
-    let url = part.trim().strip_prefix('<').and_then(|url| url.strip_suffix('>'));
+    let url = part
+        .trim()
+        .strip_prefix('<')
+        .and_then(|url| url.strip_suffix('>'));
     url.is_some_and(|url| {
         let is_known = url.starts_with("https://") || url.starts_with("mailto:");
         is_known && url.is_ascii() && !url.contains([' ', '<', '>', ','])
@@ -104,7 +110,10 @@ mod tests {
     fn no_header_brings_in_another_or_takes_the_place_of_one_of_the_host() {
         assert_eq!(checked("x-campaign", "spring"), Ok(false));
         assert_eq!(checked("List-Unsubscribe", "one-click"), Ok(true));
-        assert_eq!(checked("list-unsubscribe", "<https://a.example/u>, <mailto:u@a.example>"), Ok(false));
+        assert_eq!(
+            checked("list-unsubscribe", "<https://a.example/u>, <mailto:u@a.example>"),
+            Ok(false)
+        );
         for (name, value) in [
             ("Bcc", "eve@example.com"),
             ("content-type", "text/html"),
@@ -115,7 +124,10 @@ mod tests {
         ] {
             assert!(checked(name, value).is_err(), "{name}: {value}");
         }
-        let twice = [("x-a".to_owned(), "1".to_owned()), ("X-A".to_owned(), "2".to_owned())];
+        let twice = [
+            ("x-a".to_owned(), "1".to_owned()),
+            ("X-A".to_owned(), "2".to_owned()),
+        ];
         assert!(check(&twice).is_err());
     }
 }

@@ -108,7 +108,10 @@ pub(super) fn read_templates(folder: &Path) -> Files {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') {
             let text = fs::read_to_string(entry.path());
-            files.insert(name, text.unwrap_or_else(|error| unreadable(&entry.path(), &error)));
+            files.insert(
+                name,
+                text.unwrap_or_else(|error| unreadable(&entry.path(), &error)),
+            );
         }
     }
     files
@@ -205,7 +208,12 @@ impl Outgoing {
 
     /// The sender, if it is granted.
     fn sender(&self, from: Option<String>) -> Result<String, Error> {
-        let from = from.or_else(|| self.senders.iter().find(|sender| !sender.starts_with('@')).cloned());
+        let from = from.or_else(|| {
+            self.senders
+                .iter()
+                .find(|sender| !sender.starts_with('@'))
+                .cloned()
+        });
         let from = from.ok_or_else(|| {
             Error::NotGranted(
                 "the mail has no sender, and the plugin has none that the tenant granted; list one under [email] from \
@@ -318,13 +326,19 @@ fn check_attachments(files: &[Attachment], most: u32) -> Result<(), Error> {
     for file in files {
         if !(1..=200).contains(&file.name.len()) || !file.name.chars().all(is_clean) {
             return Err(Error::Invalid(
-                "the name of a file has 1 to 200 bytes, and no slashes, quotes or control characters".to_owned(),
+                "the name of a file has 1 to 200 bytes, and no slashes, quotes or control characters"
+                    .to_owned(),
             ));
         }
         let essence = file.content_type.split(';').next().unwrap_or_default().trim();
         let (kind, subtype) = essence.split_once('/').unwrap_or_default();
-        let is_composite = ["multipart", "message"].iter().any(|name| kind.eq_ignore_ascii_case(name));
-        let is_printable = file.content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let is_composite = ["multipart", "message"]
+            .iter()
+            .any(|name| kind.eq_ignore_ascii_case(name));
+        let is_printable = file
+            .content_type
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte));
         if kind.is_empty() || subtype.is_empty() || essence.contains(' ') || is_composite || !is_printable {
             return Err(Error::Invalid(format!(
                 "the content type of the file `{}` is none that a mail can carry; write one such as application/pdf",
