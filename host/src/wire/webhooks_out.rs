@@ -209,7 +209,7 @@ pub struct DeliveryAttemptView {
 
 /// How many deliveries are sent again.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReplayedView {
+pub struct ReplayedDeliveriesView {
     /// The number.
     pub replayed: u64,
     /// Whether the backlog of the tenant is full, so that others that match are not sent.

@@ -22,7 +22,7 @@ use crate::domain::units::as_u64;
 use crate::domain::webhook_out::{Endpoint, EndpointTopics, deliveries, host_event};
 use crate::http::problem::Problem;
 use crate::storage::Replayed;
-use crate::wire::webhooks_out::{DeliveryDetail, ReplayedView, TestEvent};
+use crate::wire::webhooks_out::{DeliveryDetail, ReplayedDeliveriesView, TestEvent};
 
 /// Deliveries that one transaction changes. Other writers run between two of them.
 const BLOCK: u32 = 500;
@@ -71,13 +71,13 @@ pub async fn test_endpoint(
 /// receiver that knows it ignores it.
 #[utoipa::path(post, path = "/tenants/{tenant}/webhooks/endpoints/{endpoint}/replay", tag = "webhooks",
     params(ReplaySelection),
-    responses((status = 200, body = ReplayedView)), security(("token" = ["developer"])))]
+    responses((status = 200, body = ReplayedDeliveriesView)), security(("token" = ["developer"])))]
 pub async fn replay_endpoint(
     access: TenantAccess<Developer>,
     State(state): State<Arc<AdminState>>,
     At(id): At<EndpointId>,
     Params(selection): Params<ReplaySelection>,
-) -> Result<Json<ReplayedView>, Problem> {
+) -> Result<Json<ReplayedDeliveriesView>, Problem> {
     let tenant = access.tenant.id;
     enabled(&known(&state, &access, id).await?)?;
     let filter = selection.read(id)?;
@@ -102,7 +102,7 @@ pub async fn replay_endpoint(
         are_left = count >= u64::from(wanted);
         replayed += count;
     }
-    Ok(Json(ReplayedView {
+    Ok(Json(ReplayedDeliveriesView {
         replayed,
         backlog_full: are_left && replayed >= room,
     }))

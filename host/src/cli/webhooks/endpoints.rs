@@ -11,8 +11,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::event::{Topic, TopicPattern};
 use crate::domain::units::Span;
 use crate::wire::webhooks_out::{
-    CreatedEndpoint, DeliveryDetail, EndpointChange, EndpointView, NewEndpoint, ReplayedView, RotatedSecret,
-    SecretRotation, TestEvent,
+    CreatedEndpoint, DeliveryDetail, EndpointChange, EndpointView, NewEndpoint, ReplayedDeliveriesView,
+    RotatedSecret, SecretRotation, TestEvent,
 };
 
 /// Subcommands for endpoints.
@@ -238,7 +238,7 @@ impl Replay {
         if self.all {
             query.push(("failed", "false"));
         }
-        let replayed: ReplayedView = client.post_where(&self.endpoint.path(&["replay"]), &query)?;
+        let replayed: ReplayedDeliveriesView = client.post_where(&self.endpoint.path(&["replay"]), &query)?;
         if replayed.backlog_full {
             output.news("the backlog of the tenant is full; repeat the command when jobs have ended");
         }
