@@ -1,4 +1,5 @@
-//! Limits on the numbers of API keys, tokens, secrets, settings and suppressed addresses of a tenant.
+//! Limits on the numbers of API keys, tokens, secrets, settings and suppressed addresses of a
+//! tenant.
 
 use tokio::sync::OwnedMutexGuard;
 

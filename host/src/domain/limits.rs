@@ -283,8 +283,8 @@ limits! {
     /// Files of one mail.
     mail_attachments: u32 = 10, at most 50,
         of Invocation, seen in "mail_attachments";
-    /// Mails that a tenant sends within an hour. Stops a plugin from sending mail without end, which
-    /// would get the server onto the lists of senders of spam.
+    /// Mails that a tenant sends within an hour. Stops a plugin from sending mail without end,
+    /// which would get the server onto the lists of senders of spam.
     mails_per_hour: u32 = 1_000, at most 1_000_000,
         of Tenant, seen in "mails_sent";
     /// Stored mails of a tenant. When the limit is exceeded, the oldest that were sent are deleted.
@@ -318,8 +318,8 @@ limits! {
     /// Endpoints of a tenant that get webhooks. An event becomes a delivery for each of its topic.
     webhook_endpoints: u32 = 20, at most 1_000,
         of Tenant, seen in "counts.webhook_endpoints";
-    /// Stored deliveries of a tenant that were delivered or given up. When the limit is exceeded, the
-    /// oldest are deleted.
+    /// Stored deliveries of a tenant that were delivered or given up. When the limit is exceeded,
+    /// the oldest are deleted.
     deliveries_kept: u32 = 10_000, at most 1_000_000,
         of Tenant, seen in "delivery.state";
     /// Body of one received webhook. Larger bodies are not read further.
@@ -329,8 +329,8 @@ limits! {
     /// whose job has ended.
     webhooks_kept: u32 = 10_000, at most 1_000_000,
         of Tenant, seen in "webhooks.received";
-    /// Bytes of headers and bodies of all received webhooks of a tenant. When the limit is exceeded,
-    /// the oldest are deleted whose job has ended. Stops senders from filling the disk.
+    /// Bytes of headers and bodies of all received webhooks of a tenant. When the limit is
+    /// exceeded, the oldest are deleted whose job has ended. Stops senders from filling the disk.
     webhook_size: ByteSize = ByteSize::mib(64), at least ByteSize(1), at most ByteSize::mib(16_384),
         of Tenant, seen in "webhooks.bytes";
     /// Log lines of one invocation. Further lines are counted and dropped.
@@ -376,8 +376,8 @@ limits! {
     /// Settings of all plugins of a tenant together. Each is held in memory.
     config_entries: u32 = 1_000, at most 10_000,
         of Tenant, seen in "counts.config_entries";
-    /// Addresses on a tenant's suppression list that people may add. Those that unsubscribe, or that
-    /// servers refuse, are added above the limit too.
+    /// Addresses on a tenant's suppression list that people may add. Those that unsubscribe, or
+    /// that servers refuse, are added above the limit too.
     suppressions: u32 = 100_000, at most 10_000_000,
         of Tenant, seen in "counts.suppressions";
     /// Stored versions of a plugin. When the limit is exceeded, the oldest inactive version is

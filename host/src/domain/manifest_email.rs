@@ -12,8 +12,8 @@ const MAX_SENDERS: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmailSection {
-    /// Addresses that the plugin sends from, or `@example.com` for all of a domain. The first address
-    /// is used if a mail names none.
+    /// Addresses that the plugin sends from, or `@example.com` for all of a domain. The first
+    /// address is used if a mail names none.
     pub from: Vec<Sender>,
     /// Folder of the templates inside the plugin.
     pub templates: Option<String>,

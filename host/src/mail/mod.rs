@@ -56,8 +56,8 @@ enum Answer {
 struct Failure {
     /// A sentence for the tenant.
     why: String,
-    /// Whether the connection failed before the message was on its way, so that a new one is worth a
-    /// try at once.
+    /// Whether the connection failed before the message was on its way, so that a new one is worth
+    /// a try at once.
     is_repeatable: bool,
 }
 

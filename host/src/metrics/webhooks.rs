@@ -9,7 +9,7 @@ pub struct WebhookTotals {
     pub repeated: u64,
     /// Requests whose signature or time was wrong.
     pub refused: u64,
-    /// Requests that could not be stored: no secret is set, there is no room, or the queue cannot be
-    /// written. Their senders try again.
+    /// Requests that could not be stored: no secret is set, there is no room, or the queue cannot
+    /// be written. Their senders try again.
     pub deferred: u64,
 }

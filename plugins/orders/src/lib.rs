@@ -1,6 +1,7 @@
-//! An order processor for a shop: products with stock, orders that reserve it, payments by webhook,
-//! invoices, shipments, refunds, mail to customers, an ERP, a nightly reconciliation and sales
-//! reports.
+//! An order processor for a shop: from the order and its payment to the shipment.
+//!
+//! It has products with stock, orders that reserve it, payments by webhook, invoices, shipments,
+//! refunds, mail to customers, an ERP, a nightly reconciliation and sales reports.
 //!
 //! | file | subject |
 //! | --- | --- |

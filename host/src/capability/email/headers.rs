@@ -1,5 +1,5 @@
-//! Checks the headers that a guest adds to a mail. All of them are controlled by the guest: none may
-//! bring in a further header, and none may take the place of one that the host makes.
+//! Checks the headers that a guest adds to a mail. All of them are controlled by the guest: none
+//! may bring in a further header, and none may take the place of one that the host makes.
 
 use super::NotSent;
 use crate::domain::mail::Unsubscribe;

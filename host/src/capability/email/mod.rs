@@ -1,8 +1,8 @@
 //! Mail that a plugin sends from the addresses that the tenant granted.
 //!
-//! `build.rs` checks what the guest sent and turns it into a draft; `headers.rs` checks the headers,
-//! so that none of them brings others in. `queue.rs` is what takes mail, as host calls use it: it
-//! stores the mail with the job that sends it.
+//! `build.rs` checks what the guest sent and turns it into a draft; `headers.rs` checks the
+//! headers, so that none of them brings others in. `queue.rs` is what takes mail, as host calls use
+//! it: it stores the mail with the job that sends it.
 
 mod build;
 mod headers;

@@ -1,5 +1,5 @@
-//! `mortise webhooks`: the inbound webhooks of a tenant and what was received, and the endpoints that
-//! get events with the deliveries to them.
+//! `mortise webhooks`: the inbound webhooks of a tenant and what was received, and the endpoints
+//! that get events with the deliveries to them.
 
 mod deliveries;
 mod endpoints;

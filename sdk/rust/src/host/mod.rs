@@ -8,6 +8,8 @@ mod absent;
 #[cfg(any(test, target_family = "wasm"))]
 mod lines;
 #[cfg(target_family = "wasm")]
+mod outgoing;
+#[cfg(target_family = "wasm")]
 mod stdio;
 #[cfg(target_family = "wasm")]
 pub(crate) mod wasm;
