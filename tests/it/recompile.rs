@@ -53,11 +53,11 @@ async fn recompile(app: &App) -> Value {
 async fn until_current(app: &App) {
     let data = app.files("components")[0].parent().unwrap().to_owned();
     let engine = data.with_file_name("compiled.engine");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(180);
     let is_current = || std::fs::read(&engine).is_ok_and(|named| named != ANOTHER_ENGINE);
     while !is_current() {
         assert!(tokio::time::Instant::now() < deadline, "{}", recompile(app).await);
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -33,8 +33,13 @@
     (import "import-func-run" (func $run (param "job" $job) (result $outcome)))
     (export $failure-out "failure" (type $failure))
     (export $event-origin-out "event-origin" (type $event-origin))
-    (export $origin-out "origin" (type $origin))
-    (export $job-out "job" (type $job))
+    ;; What an exported type contains has to be exported as well.
+    (type $origin-out' (variant (case "enqueued") (case "schedule" string) (case "event" $event-origin-out)))
+    (export $origin-out "origin" (type $origin-out'))
+    (type $job-out' (record
+      (field "id" string) (field "name" string) (field "payload" string) (field "origin" $origin-out)
+      (field "attempt" u32) (field "max-attempts" u32)))
+    (export $job-out "job" (type $job-out'))
     (type $outcome-out (result (error $failure-out)))
     (export "run" (func $run) (func (param "job" $job-out) (result $outcome-out)))
   )

@@ -135,9 +135,12 @@ mod tests {
 
     #[test]
     fn a_core_module_becomes_a_component() {
-        assert!(handler("", ANSWER).unwrap().starts_with(COMPONENT));
+        for made in [handler("", ANSWER), handler_with_jobs("", ANSWER)] {
+            let made = made.unwrap();
+            assert!(made.starts_with(COMPONENT));
+            wasmparser::validate(&made).unwrap();
+        }
         assert!(handler("", "(nonsense)").is_err());
-        assert!(handler_with_jobs("", ANSWER).unwrap().starts_with(COMPONENT));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl App {
                 return gauges;
             }
             assert!(tokio::time::Instant::now() < deadline, "{gauges:#}");
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -159,7 +159,7 @@ impl App {
                 return;
             }
             assert!(tokio::time::Instant::now() < deadline, "{series} is {value:?}");
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -106,7 +106,7 @@ async fn each_function_ends_in_each_place() {
             let what = format!("{call} in {schema} by {sql}");
             let mut fixture = fixture(impatient(), &schema).await;
             if schema.contains("VIEW") {
-                fixture.call.execute(&sql, &long()).await.unwrap();
+                call_of(&fixture).execute(&sql, &long()).await.unwrap();
                 ends_in_time(&mut fixture, "SELECT c FROM v", &[], &what).await;
                 continue;
             }
