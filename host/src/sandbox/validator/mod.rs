@@ -226,6 +226,10 @@ impl Validators {
             return compile_here(schemas);
         }
         let host = |error: String| SchemaError::Host(error);
+        // The first start compiles the validator, with a time limit of its own.
+        self.load()
+            .await
+            .map_err(|error| SchemaError::Unavailable(error.to_string()))?;
         let schemas = schemas.clone();
         let (own, memory) = (self.clone(), memory(limits));
         let compile = async move {
@@ -234,9 +238,6 @@ impl Validators {
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            own.load()
-                .await
-                .map_err(|error| SchemaError::Unavailable(error.to_string()))?;
             let meter = Arc::new(Meter::new(Arc::default()));
             let long = Arc::new(LongRunning::default());
             long.ran_long();
