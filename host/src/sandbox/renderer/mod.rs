@@ -113,6 +113,11 @@ impl Renderers {
             return Ok(());
         }
         let host = |error: String| TemplateError::Host(error);
+        // The first start compiles the renderer, with a time limit of its own.
+        self.embedded
+            .load()
+            .await
+            .map_err(|error: LoadError| TemplateError::Unavailable(error.to_string()))?;
         let files = templates.files().iter();
         let files: Vec<File> = files.map(|(name, text)| file(name, text)).collect();
         let memory = memory(limits);
@@ -122,10 +127,6 @@ impl Renderers {
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            self.embedded
-                .load()
-                .await
-                .map_err(|error: LoadError| TemplateError::Unavailable(error.to_string()))?;
             let payer = self.upload_slices.payer(Arc::default(), UPLOAD_CPU);
             let (embedded, paid) = (self.embedded.clone(), payer.clone());
             let work = async move { check(&embedded, &files, memory, &paid).await };

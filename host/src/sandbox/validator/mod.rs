@@ -187,6 +187,11 @@ impl Validators {
             return compile_here(schemas);
         }
         let host = |error: String| SchemaError::Host(error);
+        // The first start compiles the validator, with a time limit of its own.
+        self.embedded
+            .load()
+            .await
+            .map_err(|error: LoadError| SchemaError::Unavailable(error.to_string()))?;
         let schemas = schemas.clone();
         let memory = memory(limits);
         let compile = async {
@@ -195,10 +200,6 @@ impl Validators {
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            self.embedded
-                .load()
-                .await
-                .map_err(|error: LoadError| SchemaError::Unavailable(error.to_string()))?;
             let payer = self.upload_slices.payer(Arc::default(), UPLOAD_CPU);
             let (own, paid) = (self.clone(), payer.clone());
             let work = async move { own.compile_each(&schemas, memory, &paid).await };
