@@ -97,11 +97,12 @@ impl EmailView<'_> {
             Body::Template(template) => template,
         };
         let (active, cpu_time) = (self.invocation.active.clone(), self.invocation.cpu_time.clone());
-        let rendering = self
-            .renderer
-            .render(&active, &template.name, &template.values, &cpu_time);
-        let rendering = pin!(rendering);
-        let rendered = within(self.invocation.host_call_timeout(), rendering).await;
+        let rendered = {
+            let rendering = self
+                .renderer
+                .render(&active, &template.name, &template.values, &cpu_time);
+            within(self.invocation.host_call_timeout(), pin!(rendering)).await
+        };
         let rendered = rendered.map_err(|_| {
             NotSent::Limit("the time of the invocation ended while the template was rendered".to_owned())
         })??;
