@@ -575,6 +575,7 @@ mod tests {
         let elsewhere = [
             "counts.api_keys",
             "counts.config_entries",
+            "counts.mails",
             "counts.plugins",
             "counts.secrets",
             "counts.suppressions",

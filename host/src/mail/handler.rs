@@ -246,7 +246,10 @@ fn settle(
     let in_state = |state: RecipientState| outcomes.iter().filter(move |outcome| outcome.state == state);
     let waits = match failure {
         Some(failure) => Some(failure.why),
-        None => said("does not take the mail now", in_state(RecipientState::Pending)),
+        None => said(
+            "does not take the mail now",
+            &in_state(RecipientState::Pending).collect::<Vec<_>>(),
+        ),
     };
     if let Some(why) = waits {
         let why = cut(&why);
@@ -265,7 +268,11 @@ fn settle(
     let states: Vec<RecipientState> = earlier
         .chain(outcomes.iter().map(|outcome| outcome.state))
         .collect();
-    let refused = said("refuses the mail", in_state(RecipientState::Refused)).map(|why| cut(&why));
+    let refused = said(
+        "refuses the mail",
+        &in_state(RecipientState::Refused).collect::<Vec<_>>(),
+    )
+    .map(|why| cut(&why));
     let state = match states.iter().find(|state| state.is_taken()) {
         Some(RecipientState::Caught) => MailState::Caught,
         Some(_) => MailState::Sent,
@@ -287,7 +294,7 @@ fn settle(
 
 /// What the server said about receivers; `None` without any. It names no address, because the texts
 /// of jobs are read by more people than those of mail.
-fn said<'a>(what: &str, outcomes: impl Iterator<Item = &'a Outcome>) -> Option<String> {
+fn said(what: &str, outcomes: &[&Outcome]) -> Option<String> {
     let mut replies: Vec<&str> = Vec::new();
     let mut count = 0;
     for outcome in outcomes {

@@ -118,13 +118,6 @@ impl EndpointHealth {
             .is_some_and(|health| health.circuit.failed(now, &SETTINGS))
     }
 
-    /// A delivery was not sent although its turn had come, by no fault of the endpoint.
-    pub fn gave_up(&self, endpoint: EndpointId) {
-        if let Some(health) = self.lock().get_mut(&endpoint) {
-            health.circuit.gave_up();
-        }
-    }
-
     /// Forgets an endpoint.
     pub fn forget(&self, endpoint: EndpointId) {
         self.lock().remove(&endpoint);

@@ -28,7 +28,6 @@ pub enum Way {
 /// A request to send a message, with its outcome.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    pub tenant: &'static str,
     pub way: Way,
     pub key: String,
     /// Whether the host acknowledged it.
@@ -137,7 +136,6 @@ fn send(
         let key = format!("{tenant}-{number}");
         let reply = http.post(&format!("/{tenant}/{PLUGIN}/"), &way.request(&key));
         let mut one = Sent {
-            tenant,
             way,
             key,
             acknowledged: false,

@@ -276,7 +276,6 @@ mod tests {
         }
         let mut count = Count::default();
         let sent = Sent {
-            tenant: "red",
             way,
             key: "k".to_owned(),
             acknowledged,
