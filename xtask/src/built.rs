@@ -52,8 +52,9 @@ pub fn build_with(profile: Profile, feature: Option<&str>) -> Result<Built> {
         Some(feature) => {
             cargo.args(["--features", feature]);
         }
-        // The tests need more features of some dependencies. Built together with the tests, both use
-        // the same build of each dependency, which takes some minutes less after `cargo xtask test`.
+        // The tests need more features of some dependencies. Built together with the tests, both
+        // use the same build of each dependency, which takes some minutes less after
+        // `cargo xtask test`.
         None if profile == Profile::Dev => {
             cargo.arg("--tests");
         }

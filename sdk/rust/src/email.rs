@@ -162,10 +162,12 @@ impl Message {
         Self::default()
     }
 
-    /// Sets the sender, one of the addresses of the manifest. Without it, the first of them is used.
+    /// Sets the sender, one of the addresses of the manifest. Without it, the first of them is
+    /// used.
     ///
     /// ```
-    /// # let host = mortise_sdk::testing::Host::builder().email_from("shop@example.com").email_from("@news.example").start();
+    /// # let host = mortise_sdk::testing::Host::builder();
+    /// # let host = host.email_from("shop@example.com").email_from("@news.example").start();
     /// use mortise_sdk::email;
     ///
     /// email::to("ada@example.com").from("Ann <ann@news.example>").subject("News").text("…").send()?;

@@ -93,7 +93,8 @@ fn has_log(data: &Path) -> io::Result<bool> {
 }
 
 impl Header {
-    /// Reads the header of a file; `None` if it is not one of SQLite's, which SQLite refuses itself.
+    /// Reads the header of a file; `None` if it is not one of SQLite's, which SQLite refuses
+    /// itself.
     fn read(file: &Path) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEADER];
         match fs::File::open(file)?.read_exact(&mut bytes) {

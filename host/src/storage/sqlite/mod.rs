@@ -168,7 +168,8 @@ impl SqliteRepository {
     async fn begin_start(&self, marked: Option<&Mark>) -> Result<(), DbError> {
         let number = StartNumber::generate();
         if let Some(marked) = marked {
-            // From here on, the file has the same number as its log, whatever an earlier start left.
+            // From here on, the file has the same number as its log, whatever an earlier start
+            // left.
             self.checkpoint().await?;
             let announced = Mark {
                 last_start: self.own_mark().await?.last_start,

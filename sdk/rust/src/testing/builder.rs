@@ -69,8 +69,8 @@ impl HostBuilder {
     }
 
     /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
-    /// allowed origins, secrets, jobs, schedules, events, senders and templates of mail, and [counted
-    /// limits](super#what-is-simulated) apply as in production. The folder is usually
+    /// allowed origins, secrets, jobs, schedules, events, senders and templates of mail, and
+    /// [counted limits](super#what-is-simulated) apply as in production. The folder is usually
     /// `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
@@ -195,8 +195,8 @@ impl HostBuilder {
         self
     }
 
-    /// Adds an address, or a domain such as `@example.com`, that the plugin sends mail from, to those
-    /// of the manifest.
+    /// Adds an address, or a domain such as `@example.com`, that the plugin sends mail from, to
+    /// those of the manifest.
     ///
     /// ```
     /// let host = mortise_sdk::testing::Host::builder().email_from("shop@example.com").start();

@@ -23,9 +23,9 @@
 //! credentials, scopes, the JSON Schemas of bodies (with the host's own validator), allowed
 //! origins, secrets and the counted limits. These are `host_calls`, `sql_statements`,
 //! `http_requests`, `jobs_enqueued`, `request_body`, `response_body`, `cache_value`, `job_payload`,
-//! `steps`, `step_bytes`, `mail_recipients`, `mail_size` and `mail_attachments`, with the values of the standard plan, lowered by `[limits]`. The first
-//! four apply within a request that is [sent](RequestBuilder::send) and within a job, not to calls
-//! that a test makes itself.
+//! `steps`, `step_bytes`, `mail_recipients`, `mail_size` and `mail_attachments`, with the values of
+//! the standard plan, lowered by `[limits]`. The first four apply within a request that is
+//! [sent](RequestBuilder::send) and within a job, not to calls that a test makes itself.
 //!
 //! It does not check limits of time and memory, the rows of a result, or rate limits.
 //!
