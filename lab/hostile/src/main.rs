@@ -69,7 +69,7 @@ fn run() -> Result<bool> {
         .canonicalize()
         .with_context(|| format!("the host {}", options.executable.display()))?;
     if let Some(kills) = options.kills {
-        let (name, run): (&str, fn(&Path, Scale, u64) -> Result<(bool, Value)>) = match kills {
+        let (name, run): (&str, RunKills) = match kills {
             Kills::Jobs => ("jobs", jobs::run),
             Kills::Mail => ("mail", mail::run),
             Kills::Orders => ("orders", orders::run),
@@ -88,6 +88,9 @@ fn run() -> Result<bool> {
     write(options.json.as_deref(), &raw)?;
     Ok(survived && (met || options.scale == Scale::Quick))
 }
+
+/// Runs the stages of one kind of kills. Returns whether they passed, and the raw results.
+type RunKills = fn(&Path, Scale, u64) -> Result<(bool, Value)>;
 
 /// Writes the raw results to a file, if one was named.
 fn write(path: Option<&Path>, raw: &Value) -> Result<()> {

@@ -112,7 +112,7 @@ pub async fn endpoints_are_created_changed_and_deleted(repository: &dyn Reposito
         .endpoints(acme, Page::after(first.id, 10))
         .await
         .unwrap();
-    assert_eq!(rest, [second.clone()]);
+    assert_eq!(rest, std::slice::from_ref(&second));
     assert_eq!(repository.counts(acme, NOW).await.unwrap().webhook_endpoints, 2);
 
     let changed = Endpoint {
@@ -378,7 +378,7 @@ pub async fn deliveries_that_are_old_or_too_many_are_deleted_with_their_bodies(r
     assert_eq!(purged.unwrap(), 2);
     let purged = repository.purge_deliveries(acme, &filter, 2, &change(1)).await;
     assert_eq!(purged.unwrap(), 1);
-    assert_eq!(all(repository, acme).await, [waiting.clone()]);
+    assert_eq!(all(repository, acme).await, std::slice::from_ref(&waiting));
     assert!(
         repository
             .delivery_attempts(acme, ids[4])
