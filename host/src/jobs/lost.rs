@@ -2,8 +2,9 @@
 //! to cancel the jobs.
 //!
 //! Such an attempt may have completed its job in a transaction before it was lost. The tenant's
-//! database says so, and is asked before the job becomes a dead letter. If it does not answer, it is
-//! asked again each second, and other tenants do not wait for it.
+//! database says so, and is asked before the job becomes a dead letter. All tenants' databases are
+//! asked at once. One that does not answer delays the others by at most [`QUERY_TIMEOUT`], and is
+//! asked again in the next round.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
