@@ -289,8 +289,8 @@ impl Maintenance {
     }
 
     /// Removes what jobs left in tenants' databases that are done or were deleted. Dead letters and
-    /// cancelled jobs keep their traces like live jobs, because they can be retried. A database that
-    /// fails keeps its traces, and the others are still looked at.
+    /// cancelled jobs keep their traces like live jobs, because they can be retried. A database
+    /// that fails keeps its traces, and the others are still looked at.
     async fn forget(&self) -> Result<(), WorkError> {
         let mut result = Ok(());
         for (tenant, _) in in_time(self.db.job_counts()).await? {

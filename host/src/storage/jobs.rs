@@ -239,8 +239,8 @@ pub trait Jobs {
     /// Records that the handlers of these ended jobs have been told.
     async fn told_host_jobs(&self, jobs: &[(TenantId, JobId)]) -> Result<(), DbError>;
 
-    /// Which of these jobs are there and not done: they are live, or can be retried because they are
-    /// dead letters or were cancelled.
+    /// Which of these jobs are there and not done: they are live, or can be retried because they
+    /// are dead letters or were cancelled.
     async fn unfinished_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 
     /// Deletes up to `limit` jobs that were done or cancelled before `done`, and dead letters from
