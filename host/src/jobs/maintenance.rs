@@ -4,8 +4,9 @@
 //! Each kind of work runs on its own, and each of its queries has a time limit. A query that stalls
 //! therefore stops no other work.
 
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,7 +18,7 @@ use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::queue::Queue;
 use super::wake::Wake;
 use crate::capability::database::DatabaseEngine;
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, TenantId};
 use crate::domain::job::{Job, JobState};
 use crate::domain::units::as_u64;
@@ -25,10 +26,10 @@ use crate::storage::{ClaimPolicy, HeldJobs, Repository};
 use crate::tenants::Routing;
 
 /// The most rows of one transaction, so that other writers run in between.
-const BLOCK: u32 = 500;
+pub(super) const BLOCK: u32 = 500;
 
 /// The same as a count.
-const BLOCK_ROWS: usize = 500;
+pub(super) const BLOCK_ROWS: usize = 500;
 
 /// How often jobs are promoted, reaped and released.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ const OFTEN: Duration = Duration::from_secs(1);
 /// How often the ended jobs of a tenant are cut to its limits.
 const TRIM: Duration = Duration::from_secs(60);
 
-/// How often the traces of ended jobs are removed from tenants' databases.
+/// How often the traces of jobs that are done or deleted are removed from tenants' databases.
 const TRACES: Duration = Duration::from_secs(10 * 60);
 
 /// How often ended jobs are deleted after their retention time.
@@ -65,6 +66,8 @@ pub struct Maintenance {
     pub(super) clock: SharedClock,
     pub(super) retention: JobRetention,
     pub(super) host_jobs: HostJobs,
+    /// Since when tenants' databases have not said whether lost attempts completed their jobs.
+    pub(super) unanswered: Mutex<HashMap<TenantId, Timestamp>>,
     pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
@@ -75,6 +78,7 @@ impl Maintenance {
             tokio::join!(
                 every(OFTEN, || self.promote_or_later()),
                 every(OFTEN, || self.reap_or_later()),
+                every(OFTEN, || self.end_lost_or_later()),
                 every(OFTEN, || self.release_or_later()),
                 every(OFTEN, || self.tell_or_later()),
                 every(OFTEN, || self.count_or_later()),
@@ -93,6 +97,7 @@ impl Maintenance {
     /// Does all the work once.
     pub async fn pass(&self) {
         self.reap_or_later().await;
+        self.end_lost_or_later().await;
         self.promote_or_later().await;
         self.release_or_later().await;
         self.tell_or_later().await;
@@ -108,6 +113,13 @@ impl Maintenance {
 
     async fn reap_or_later(&self) {
         self.note("lost attempts of jobs cannot be ended", self.reap().await);
+    }
+
+    async fn end_lost_or_later(&self) {
+        self.note(
+            "lost last attempts of jobs cannot be ended",
+            self.end_lost().await,
+        );
     }
 
     async fn release_or_later(&self) {
@@ -130,7 +142,10 @@ impl Maintenance {
     }
 
     async fn forget_or_later(&self) {
-        self.note("traces of ended jobs cannot be removed", self.forget().await);
+        self.note(
+            "traces of jobs in tenants' databases cannot be removed",
+            self.forget().await,
+        );
     }
 
     async fn prune_or_later(&self) {
@@ -157,7 +172,7 @@ impl Maintenance {
         }
     }
 
-    /// Ends the attempts whose lease is over.
+    /// Ends the attempts whose lease is over, except those that [`Self::end_lost`] ends.
     async fn reap(&self) -> Result<(), WorkError> {
         let now = self.clock.now();
         loop {
@@ -273,8 +288,9 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Removes what ended jobs left in tenants' databases. A database that fails keeps its traces,
-    /// and the others are still looked at.
+    /// Removes what jobs left in tenants' databases that are done or were deleted. Dead letters and
+    /// cancelled jobs keep their traces like live jobs, because they can be retried. A database
+    /// that fails keeps its traces, and the others are still looked at.
     async fn forget(&self) -> Result<(), WorkError> {
         let mut result = Ok(());
         for (tenant, _) in in_time(self.db.job_counts()).await? {
@@ -289,10 +305,15 @@ impl Maintenance {
         let mut after = None;
         loop {
             let left = in_time(self.databases.job_traces(tenant, after, BLOCK)).await?;
-            let live = in_time(self.db.live_jobs(tenant, &left)).await?;
-            let ended: Vec<JobId> = left.iter().filter(|job| !live.contains(job)).copied().collect();
-            if !ended.is_empty() {
-                in_time(self.databases.forget_jobs(tenant, &ended)).await?;
+            let unfinished = in_time(self.db.unfinished_jobs(tenant, &left)).await?;
+            let unfinished: HashSet<JobId> = unfinished.into_iter().collect();
+            let over: Vec<JobId> = left
+                .iter()
+                .filter(|job| !unfinished.contains(job))
+                .copied()
+                .collect();
+            if !over.is_empty() {
+                in_time(self.databases.forget_jobs(tenant, &over)).await?;
             }
             match left.last() {
                 Some(last) if left.len() >= BLOCK_ROWS => after = Some(*last),
@@ -333,7 +354,8 @@ fn no_plugin(plugin: &PluginName) -> String {
     format!("the tenant has no plugin `{plugin}`; restore the plugin and retry the job, or purge the job")
 }
 
-fn example(job: &Job) -> String {
+/// A job for a log line.
+pub(super) fn example(job: &Job) -> String {
     let new = &job.new;
     format!(
         "job {} (`{}` of `{}`, tenant {})",

@@ -13,6 +13,7 @@ mod group_commit;
 mod host_jobs;
 mod live_counts;
 mod logged_errors;
+mod lost;
 mod maintenance;
 mod outbox_entry;
 mod policy;
@@ -182,6 +183,7 @@ impl Background {
             clock: clock.clone(),
             retention,
             host_jobs,
+            unanswered: Mutex::default(),
             logged_errors: LoggedErrors::default(),
         };
         Self {
@@ -198,7 +200,8 @@ impl Background {
         }
     }
 
-    /// Ends the attempts that an earlier process of this node left behind. Call it before jobs run.
+    /// Ends the attempts that an earlier process of this node left behind, or leaves them to the
+    /// maintenance if the jobs may have been completed. Call it before jobs run.
     pub async fn recover(&self) {
         let Dispatcher { db, node, clock, .. } = &*self.dispatcher;
         recover::recover(&**db, node, &**clock, &self.counters).await;

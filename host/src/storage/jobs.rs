@@ -56,6 +56,17 @@ pub enum Acknowledged {
     Stale,
 }
 
+/// A lost attempt after which its job ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostAttempt {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The job.
+    pub job: JobId,
+    /// The claim of the attempt.
+    pub claim: ClaimId,
+}
+
 /// A kind of job that has held jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldJobs {
@@ -166,14 +177,40 @@ pub trait Jobs {
     /// equal shares of the limit. Returns how many; fewer than `limit` if no more are due.
     async fn promote_jobs(&self, now: Timestamp, limit: u32) -> Result<u32, DbError>;
 
-    /// Ends up to `limit` attempts whose lease is over: the jobs run again after their back-off, or
-    /// are dead letters after their last attempt. A job that was to be cancelled is cancelled.
+    /// Ends up to `limit` attempts whose lease is over: the jobs run again after their back-off.
+    /// Attempts after which a plugin's job would end are left to [`Self::lost_last_attempts`]. A
+    /// job of the host is a dead letter after its last attempt, or cancelled if that was requested.
     /// Returns the jobs, without their payloads.
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
     /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does:
     /// the process that ran them has ended. Returns the jobs.
     async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
+
+    /// Ends the leases of the attempts of a node that has just started, if [`Self::reap_node`]
+    /// leaves them. [`Self::lost_last_attempts`] returns them from now on. Returns how many.
+    async fn expire_leases(&self, node: &str, now: Timestamp) -> Result<u32, DbError>;
+
+    /// Up to `limit` attempts of plugins' jobs whose lease is over and after which the jobs end,
+    /// because they were the last ones or cancellation was requested. Those of the tenants in
+    /// `except` are left out.
+    async fn lost_last_attempts(
+        &self,
+        now: Timestamp,
+        except: &[TenantId],
+        limit: u32,
+    ) -> Result<Vec<LostAttempt>, DbError>;
+
+    /// Ends lost attempts: the jobs are dead letters, or cancelled if that was requested.
+    /// `unknown`, if given, says why it is not known whether the attempts completed their jobs, and
+    /// becomes part of the error. Attempts that have ended, or whose lease was extended, stay as
+    /// they are. Returns the ended jobs, without their payloads.
+    async fn end_lost_attempts(
+        &self,
+        lost: &[LostAttempt],
+        unknown: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Job>, DbError>;
 
     /// The running jobs of a node whose cancellation was requested.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError>;
@@ -202,8 +239,9 @@ pub trait Jobs {
     /// Records that the handlers of these ended jobs have been told.
     async fn told_host_jobs(&self, jobs: &[(TenantId, JobId)]) -> Result<(), DbError>;
 
-    /// Which of these jobs are live.
-    async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
+    /// Which of these jobs are there and not done: they are live, or can be retried because they
+    /// are dead letters or were cancelled.
+    async fn unfinished_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 
     /// Deletes up to `limit` jobs that were done or cancelled before `done`, and dead letters from
     /// before `dead`, with their attempts, and up to `limit` old ticks. Returns how many jobs or

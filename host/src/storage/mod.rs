@@ -61,7 +61,7 @@ pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations,
 pub use job_reports::{JobReports, JobsOfKind, ReportedSchedule, ScheduledRun};
 pub use jobs::{
     Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition,
-    Jobs,
+    Jobs, LostAttempt,
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};

@@ -109,6 +109,24 @@ async fn of_two_attempts_at_once_one_completes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_its_lost_last_attempt_completed_is_done() {
+    let (gate, app) = (Gate::start().await, Gate::app().await);
+    let once = "[[job]]\nname = 'work'\nattempts = 1\n";
+    let plugin = Plugin::deploy(&app, &format!("{once}{}", gate.section())).await;
+    let id = plugin
+        .enqueue_steps(json!([complete("effect", 1), gate.step("after")]))
+        .await;
+    gate.arrived("after", 1).await;
+    lose(&app).await;
+    let done = plugin.until(&id, "done").await;
+    assert_eq!(outcomes(&done), ["done"]);
+    gate.open("after");
+    app.until_metric("mortise_job_results_stale_total", 1.0).await;
+    assert_eq!(plugin.job(&id).await["state"], "done");
+    assert_eq!(plugin.effects().await, ["effect"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_every_attempt_is_lost_is_a_dead_letter() {
     let (gate, app) = (Gate::start().await, Gate::app().await);
     let plugin = Plugin::deploy(&app, &format!("{WORK}{}", gate.section())).await;

@@ -1,4 +1,4 @@
-//! Tests of durable steps: their results stay until the job has ended.
+//! Tests of durable steps: their results stay until the job is done or deleted.
 
 use std::time::Duration;
 
@@ -44,6 +44,29 @@ async fn a_later_attempt_finds_the_results_of_earlier_ones() {
     let second = plugin.enqueue_steps(steps).await;
     retry(&app, &plugin, &second).await;
     assert_eq!(plugin.reports("found").await[2].1, json!([{ "ok": null }]));
+}
+
+#[tokio::test]
+async fn a_job_that_is_retried_finds_the_results_of_its_steps() {
+    let app = App::start().await;
+    let plugin = Plugin::deploy(&app, WORK).await;
+    let discard = json!({ "fail": ["discard", "no"], "attempts": [1] });
+    let steps = json!([load("charge"), { "report": "found" }, store("charge", "ch_1"), discard]);
+    let id = plugin.enqueue_steps(steps).await;
+    plugin.until(&id, "dead").await;
+    // The maintenance removes what jobs left that are done.
+    app.advance(Duration::from_secs(3_601));
+    app.pass().await;
+    plugin
+        .change("POST", &format!("/jobs/{id}/retry"))
+        .await
+        .expect(200);
+    plugin.until(&id, "done").await;
+    let reports = plugin.reports("found").await;
+    assert_eq!(
+        reports,
+        [(1, json!([{ "ok": null }])), (2, json!([{ "ok": "ch_1" }]))]
+    );
 }
 
 #[tokio::test]
@@ -99,7 +122,7 @@ async fn only_a_job_has_steps_and_their_names_are_short() {
 }
 
 #[tokio::test]
-async fn the_steps_of_ended_jobs_are_removed() {
+async fn the_steps_of_jobs_that_are_done_are_removed() {
     let app = App::start().await;
     let plugin = Plugin::deploy(&app, WORK).await;
     let ended = plugin

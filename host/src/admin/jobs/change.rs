@@ -26,8 +26,8 @@ const BLOCK: u32 = 500;
 
 /// Runs an ended job again, with as many attempts as it had in the beginning, or a scheduled job
 /// now. A job that was done runs from the beginning: results of its steps and
-/// `transaction.complete` are forgotten. A job that is due already stays as it is. 409 if it runs,
-/// or if a live job has its unique key.
+/// `transaction.complete` are forgotten; other jobs find them. A job that is due already stays as
+/// it is. 409 if it runs, or if a live job has its unique key.
 #[utoipa::path(post, path = "/tenants/{tenant}/jobs/{id}/retry", tag = "jobs",
     responses((status = 200, body = JobDetail)), security(("token" = ["developer"])))]
 pub async fn retry(

@@ -118,7 +118,8 @@ pub trait DatabaseEngine: Send + Sync {
         limit: u32,
     ) -> Result<Vec<JobId>, DatabaseError>;
 
-    /// Removes what these jobs left, as [`job_traces`](Self::job_traces) names it. They ended.
+    /// Removes what these jobs left, as [`job_traces`](Self::job_traces) names it. They are done or
+    /// were deleted, so nobody can retry them and find it.
     async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError>;
 
     /// Removes everything that a job left, however long ago, so that it runs from the beginning.

@@ -1,7 +1,6 @@
 //! Tests of the maintenance of the queue.
 
 use super::*;
-use crate::capability::database::Step;
 use crate::domain::host_job::HostJob;
 use crate::domain::job::{AttemptOutcome, JobState};
 use crate::jobs::{HostJobHandler, HostJobs};
@@ -239,39 +238,47 @@ async fn the_oldest_ended_jobs_above_the_limits_are_deleted() {
 }
 
 #[tokio::test]
-async fn the_traces_of_ended_jobs_are_removed_and_those_of_live_ones_stay() {
+async fn traces_are_removed_when_their_job_is_done_or_deleted() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    let (ended, live) = (job(tenant, "sync", "1"), job(tenant, "sync", "2"));
-    let (ended_id, live_id) = (ended.id, live.id);
-    world.add(&[ended, live]).await;
-    for id in [ended_id, live_id] {
-        let scope = Scope {
-            tenant,
-            limits: Arc::new(Limits::default()),
-            deadline: Instant::now() + Duration::from_secs(60),
-        };
-        let mut session = world.databases.clone().session(scope);
-        let mut transaction = session.begin().await.unwrap();
-        transaction.complete(id).await.unwrap();
-        let step = Step {
-            job: id,
-            name: "charge".to_owned(),
-            result: "{}".to_owned(),
-            most: 10,
-        };
-        transaction.store_step(step).await.unwrap();
-        transaction.commit(Box::new(|_| ())).await.unwrap();
+    let jobs = ["done", "dead", "cancelled", "live"].map(|payload| job(tenant, "sync", payload));
+    let [done, dead, cancelled, live] = [0, 1, 2, 3].map(|at: usize| jobs[at].id);
+    world.add(&jobs).await;
+    for id in [done, dead, cancelled, live] {
+        world.complete(tenant, id).await;
     }
-    let claimed = world.claim(1).await.remove(0);
-    assert_eq!(claimed.job.new.id, ended_id);
-    world.done(&claimed).await;
+    let claimed = world.claim(2).await;
+    assert_eq!(claimed[0].job.new.id, done);
+    world.done(&claimed[0]).await;
+    let error = "no".to_owned();
+    world.ended(&claimed[1], Ending::Dead { error }).await;
+    world
+        .db
+        .cancel_job(tenant, cancelled, NOW, &change(1))
+        .await
+        .unwrap();
+    let left = async || {
+        let mut left = world.databases.job_traces(tenant, None, 10).await.unwrap();
+        left.sort();
+        left
+    };
+    let sorted = |mut ids: Vec<JobId>| {
+        ids.sort();
+        ids
+    };
     world.advance(3_601);
     world.maintenance.pass().await;
-    let left = world.databases.job_traces(tenant, None, 10).await.unwrap();
-    assert_eq!(left, [live_id]);
-    assert!(!world.databases.is_completed(tenant, ended_id).await.unwrap());
-    assert!(world.databases.is_completed(tenant, live_id).await.unwrap());
+    assert_eq!(left().await, sorted(vec![dead, cancelled, live]));
+    assert!(!world.databases.is_completed(tenant, done).await.unwrap());
+    assert!(world.databases.is_completed(tenant, dead).await.unwrap());
+    let filter = JobFilter {
+        states: vec![JobState::Dead],
+        ..JobFilter::default()
+    };
+    let purged = world.db.purge_jobs(tenant, &filter, 10, &change(1)).await;
+    assert_eq!(purged.unwrap(), 1);
+    world.maintenance.pass().await;
+    assert_eq!(left().await, sorted(vec![cancelled, live]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! with a clock that the tests move.
 
 mod dispatcher;
+mod lost;
 mod maintenance;
 mod queue;
 mod relay;
@@ -22,7 +23,7 @@ use super::relay::Relay;
 use super::scheduler::Scheduler;
 use super::wake::Wake;
 use crate::admin::tests::{runtime, services};
-use crate::capability::database::{DatabaseEngine, Scope, SqliteDatabases};
+use crate::capability::database::{DatabaseEngine, Scope, SqliteDatabases, Step};
 use crate::domain::clock::{Clock as _, ManualClock, SharedClock, Timestamp};
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, JobId, JobName, PluginName, TenantId, VersionDigest};
@@ -157,6 +158,7 @@ impl World {
                 webhooks: Duration::from_secs(7 * 24 * 60 * 60),
             },
             host_jobs: Default::default(),
+            unanswered: Default::default(),
             logged_errors: Default::default(),
         };
         Self {
@@ -305,6 +307,21 @@ impl World {
         self.db.acknowledge_jobs(&[acknowledgement]).await.unwrap();
     }
 
+    /// Commits a transaction of the tenant's database that completes a job and stores a step of it.
+    async fn complete(&self, tenant: TenantId, job: JobId) {
+        let mut session = self.databases.clone().session(scope(tenant));
+        let mut transaction = session.begin().await.unwrap();
+        transaction.complete(job).await.unwrap();
+        let step = Step {
+            job,
+            name: "charge".to_owned(),
+            result: "{}".to_owned(),
+            most: 10,
+        };
+        transaction.store_step(step).await.unwrap();
+        transaction.commit(Box::new(|_| ())).await.unwrap();
+    }
+
     /// Commits a transaction with these entries in the tenant's database.
     async fn write_outbox(&self, tenant: TenantId, entries: &[OutboxEntry]) {
         let texts = entries.iter().map(|entry| serde_json::to_string(entry).unwrap());
@@ -312,12 +329,7 @@ impl World {
     }
 
     async fn write_outbox_texts(&self, tenant: TenantId, entries: &[String]) {
-        let scope = Scope {
-            tenant,
-            limits: Arc::new(Limits::default()),
-            deadline: Instant::now() + Duration::from_secs(60),
-        };
-        let mut session = self.databases.clone().session(scope);
+        let mut session = self.databases.clone().session(scope(tenant));
         let mut transaction = session.begin().await.unwrap();
         for entry in entries {
             transaction
@@ -326,6 +338,15 @@ impl World {
                 .unwrap();
         }
         transaction.commit(Box::new(|_| ())).await.unwrap();
+    }
+}
+
+/// The scope of an invocation that has a minute.
+fn scope(tenant: TenantId) -> Scope {
+    Scope {
+        tenant,
+        limits: Arc::new(Limits::default()),
+        deadline: Instant::now() + Duration::from_secs(60),
     }
 }
 

@@ -10,7 +10,7 @@
 //!   `cursor`: state that stays open between host calls; `migrate`: migrations.
 //! - `host_work`: what the host does outside of invocations. Its tables are `outbox` (jobs and
 //!   events of transactions), `completed` (jobs that a transaction completed) and `steps`; `traces`
-//!   removes what ended jobs left.
+//!   removes what jobs left that are done or deleted.
 //! - `failure`: SQLite's errors as errors of the contract.
 //!
 //! The crate `mortise-sql` decides what SQL may do, on the host and in tests of plugins.

@@ -1,4 +1,4 @@
-//! What jobs leave in the tenant's database, and its removal after they ended.
+//! What jobs leave in the tenant's database, and its removal after they are done or deleted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use super::run::broken_or;
 use crate::domain::clock::{HOUR, Timestamp};
 use crate::domain::id::{JobId, TenantId};
 
-/// How long a job stays marked as completed. It is longer than any attempt may take, so that an
-/// attempt that was believed lost still finds the mark.
+/// How long a job that is done stays marked as completed. It is longer than any attempt may take,
+/// so that an attempt that was believed lost still finds the mark. A job that can be retried keeps
+/// its mark.
 const COMPLETED_FOR: Duration = HOUR;
 
 impl SqliteDatabases {

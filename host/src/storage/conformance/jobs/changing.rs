@@ -3,7 +3,7 @@
 use super::super::{change, name, plugin, tenant};
 use super::{
     NOW, acknowledge, add, add_some, claim, claim_one, counts, discarded, in_state, later, listed, new_job,
-    retry_at, state, states, stored,
+    reap, retry_at, state, states, stored,
 };
 use crate::domain::id::{JobId, JobName, PluginName, TenantId};
 use crate::domain::job::{AttemptOutcome, Ending, JobState, NewJob};
@@ -72,7 +72,7 @@ pub async fn an_attempt_that_fails_after_it_was_to_be_cancelled_is_the_last(repo
     assert_eq!(succeeded, applied(JobState::Done));
     let discarded = acknowledge(repository, &claimed[2], discarded(), later(1)).await;
     assert_eq!(discarded, applied(JobState::Dead));
-    let lost = repository.reap_jobs(later(60), 9).await.unwrap();
+    let lost = reap(repository, later(60), 9).await;
     assert_eq!((lost.len(), lost[0].state), (1, JobState::Cancelled));
     assert_eq!(state(repository, acme, ids[3]).await, JobState::Cancelled);
 }

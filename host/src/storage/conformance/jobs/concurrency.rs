@@ -2,8 +2,8 @@
 
 use super::super::{change, tenant};
 use super::{
-    NOW, Policy, acknowledge, add, claim, claim_one, discarded, in_state, keyed, later, retry_at, round,
-    state, states,
+    NOW, Policy, acknowledge, add, claim, claim_one, discarded, in_state, keyed, later, reap, retry_at,
+    round, state, states,
 };
 use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::{ClaimedJob, Ending, JobState, NewJob};
@@ -124,7 +124,7 @@ pub async fn an_ordered_key_waits_for_a_failed_job(repository: &dyn Repository) 
     }
     let lost = claim_one(repository, later(3)).await;
     assert_eq!(lost.job.attempt, 3);
-    repository.reap_jobs(later(99), 9).await.unwrap();
+    reap(repository, later(99), 9).await;
     assert_eq!(
         states(repository, acme, &ids).await,
         [JobState::Dead, READY, BLOCKED]

@@ -8,6 +8,7 @@ mod concurrency;
 mod ending;
 mod fairness;
 mod holding;
+mod lost;
 mod purging;
 mod random_walk;
 mod reading;
@@ -22,6 +23,7 @@ pub use concurrency::*;
 pub use ending::*;
 pub use fairness::*;
 pub use holding::*;
+pub use lost::*;
 pub use purging::*;
 pub use random_walk::*;
 pub use reading::*;
@@ -169,6 +171,15 @@ pub async fn claim_one(repository: &dyn Repository, now: Timestamp) -> ClaimedJo
     let mut claimed = claim(repository, 9, now).await;
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     claimed.remove(0)
+}
+
+/// Ends all attempts whose lease is over. None of them completed its job.
+pub async fn reap(repository: &dyn Repository, now: Timestamp, limit: u32) -> Vec<Job> {
+    let mut reaped = repository.reap_jobs(now, limit).await.unwrap();
+    let last = repository.lost_last_attempts(now, &[], limit).await.unwrap();
+    let ended = repository.end_lost_attempts(&last, None, now).await.unwrap();
+    reaped.extend(ended);
+    reaped
 }
 
 /// The end of a claimed attempt.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::{change, name, tenant};
-use super::{NOW, Policy, counts, discarded, end_of, in_state, keyed, listed, new_job, retry_at, stored};
+use super::{
+    NOW, Policy, counts, discarded, end_of, in_state, keyed, listed, new_job, reap, retry_at, stored,
+};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::{ClaimedJob, Ending, Job, JobState, NewJob};
@@ -99,7 +101,7 @@ impl<'a> Walk<'a> {
         for _ in 0..200 {
             self.now = self.now.saturating_add(std::time::Duration::from_secs(600));
             self.claims.clear();
-            self.repository.reap_jobs(self.now, 1_000).await.unwrap();
+            reap(self.repository, self.now, 1_000).await;
             self.repository.promote_jobs(self.now, 1_000).await.unwrap();
             self.release(1_000).await;
             let claimed = self.claim(1_000, &Policy::default()).await;
@@ -140,7 +142,7 @@ impl<'a> Walk<'a> {
                 self.repository.promote_jobs(self.now, limit).await.unwrap();
             }
             14 => {
-                self.repository.reap_jobs(self.now, 5).await.unwrap();
+                reap(self.repository, self.now, 5).await;
             }
             15 => self.release(2).await,
             16 => {

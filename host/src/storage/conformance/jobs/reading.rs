@@ -117,7 +117,7 @@ pub async fn jobs_of_other_tenants_are_not_found(repository: &dyn Repository) {
     let told = change(1);
     assert!(repository.job(other, id).await.unwrap().is_none());
     assert!(listed(repository, other, &everything).await.is_empty());
-    assert!(repository.live_jobs(other, &[id]).await.unwrap().is_empty());
+    assert!(repository.unfinished_jobs(other, &[id]).await.unwrap().is_empty());
     assert_eq!(repository.retry_job(other, id, NOW, &told).await.unwrap(), None);
     assert_eq!(repository.cancel_job(other, id, NOW, &told).await.unwrap(), None);
     assert_eq!(
@@ -125,19 +125,33 @@ pub async fn jobs_of_other_tenants_are_not_found(repository: &dyn Repository) {
         0
     );
     assert_eq!(counts(repository, other).await, JobCounts::default());
-    assert_eq!(repository.live_jobs(acme, &[id]).await.unwrap(), [id]);
+    assert_eq!(repository.unfinished_jobs(acme, &[id]).await.unwrap(), [id]);
 }
 
-pub async fn live_jobs_are_told_from_ended_ones(repository: &dyn Repository) {
-    let acme = tenant(repository, "acme").await.id;
-    let live = super::add_some(repository, acme, "send", 3).await;
-    let claimed = claim(repository, 2, NOW).await;
-    acknowledge(repository, &claimed[0], Ending::Done, NOW).await;
-    let asked = [live[0], JobId::generate(), live[1], live[2]];
-    let mut found = repository.live_jobs(acme, &asked).await.unwrap();
+async fn unfinished(repository: &dyn Repository, tenant: TenantId, asked: &[JobId]) -> Vec<JobId> {
+    let mut found = repository.unfinished_jobs(tenant, asked).await.unwrap();
     found.sort();
-    assert_eq!(found, live[1..]);
-    assert!(repository.live_jobs(acme, &[]).await.unwrap().is_empty());
+    found
+}
+
+pub async fn unfinished_jobs_are_told_from_done_ones(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let ids = super::add_some(repository, acme, "send", 4).await;
+    let claimed = claim(repository, 3, NOW).await;
+    acknowledge(repository, &claimed[0], Ending::Done, NOW).await;
+    acknowledge(repository, &claimed[1], discarded(), NOW).await;
+    acknowledge(repository, &claimed[2], Ending::Cancelled, NOW).await;
+    let mut wanted = ids[1..].to_vec();
+    wanted.sort();
+    let asked = [ids[0], JobId::generate(), ids[1], ids[2], ids[3]];
+    // Dead letters and cancelled jobs can be retried until they are deleted.
+    assert_eq!(unfinished(repository, acme, &asked).await, wanted);
+    assert!(unfinished(repository, acme, &[]).await.is_empty());
+    for state in [JobState::Dead, JobState::Cancelled] {
+        let purged = repository.purge_jobs(acme, &in_state(state), 9, &change(1)).await;
+        assert_eq!(purged.unwrap(), 1);
+    }
+    assert_eq!(unfinished(repository, acme, &asked).await, [ids[3]]);
 }
 
 pub async fn jobs_of_a_tenant_are_counted(repository: &dyn Repository) {

@@ -1,4 +1,5 @@
-//! Reaps lost attempts, releases held jobs and makes dead letters of jobs that cannot run any more.
+//! Reaps lost attempts whose jobs run again, releases held jobs, and makes dead letters of jobs that
+//! cannot run any more.
 
 use sqlx::sqlite::SqliteRow;
 
@@ -6,10 +7,11 @@ use super::super::{SqliteRepository, row, unavailable};
 use super::acknowledge::Finished;
 use super::effects::Effects;
 use super::ending::{self, End};
+use super::lost::{self, is_last};
 use super::stored::{self, Live};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClaimId, JobId, PluginName, TenantId};
-use crate::domain::job::{Job, JobState};
+use crate::domain::job::Job;
 use crate::storage::{DbError, HeldJobs};
 
 /// Which attempts are lost.
@@ -44,47 +46,16 @@ pub(super) async fn reap(
     let mut reaped = Vec::with_capacity(rows.len());
     for row in &rows {
         let job = Live::read(row)?;
-        let error = lost.reason(row, job.attempt)?;
-        let next = now.saturating_add(stored::wait_after_loss(row, job.attempt));
-        let state = finished.lose(job, now, next, error.clone());
-        match stored::live_job(row) {
-            Ok(job) => reaped.push(after(job, state, now, next, error)),
-            Err(error) => tracing::error!(%error, "a job whose attempt was lost cannot be read"),
-        }
+        let node = row::optional_text(row, "node")?.unwrap_or_default();
+        let error = match lost {
+            Lost::LeaseOver => lost::lease_over(&node, job.attempt),
+            Lost::Node(_) => lost::node_ended(&node, job.attempt),
+        };
+        reaped.extend(lost::lose(&mut finished, row, job, error, now));
     }
     finished.write(&mut transaction).await?;
     transaction.commit().await.map_err(unavailable)?;
     Ok(reaped)
-}
-
-impl Lost<'_> {
-    /// Why an attempt is lost, for the author of the job.
-    fn reason(self, row: &SqliteRow, attempt: u32) -> Result<String, DbError> {
-        let node = row::optional_text(row, "node")?.unwrap_or_default();
-        Ok(match self {
-            Self::LeaseOver => format!(
-                "the node `{node}` did not report how attempt {attempt} ended before its lease was over: the node was \
-                 stopped or killed, or could not write to the control plane's database"
-            ),
-            Self::Node(_) => format!(
-                "the node `{node}` ended before attempt {attempt} did: it was killed, or was not given time \
-                 to stop"
-            ),
-        })
-    }
-}
-
-/// A reaped job as it is stored now.
-fn after(mut job: Job, state: JobState, now: Timestamp, next: Timestamp, error: String) -> Job {
-    job.state = state;
-    job.lease_until = None;
-    job.cancel_requested = false;
-    job.error = Some(error);
-    match state.is_live() {
-        true => job.new.run_at = next,
-        false => job.ended_at = Some(now),
-    }
-    job
 }
 
 pub(super) async fn cancel_requests(
@@ -175,10 +146,17 @@ pub(super) async fn bury(
     Ok(u32::try_from(ends.len()).unwrap_or(u32::MAX))
 }
 
-pub(super) const LOST_OF_NODE: &str = "SELECT * FROM jobs WHERE state = 'running' AND node = $1 LIMIT $2";
+pub(super) const LOST_OF_NODE: &str = concat!(
+    "SELECT * FROM jobs WHERE state = 'running' AND node = $1 AND NOT (",
+    is_last!(),
+    ") LIMIT $2"
+);
 
-pub(super) const LOST: &str =
-    "SELECT * FROM jobs WHERE state = 'running' AND lease_until <= $1 ORDER BY lease_until LIMIT $2";
+pub(super) const LOST: &str = concat!(
+    "SELECT * FROM jobs WHERE state = 'running' AND lease_until <= $1 AND NOT (",
+    is_last!(),
+    ") ORDER BY lease_until LIMIT $2"
+);
 
 pub(super) const TO_CANCEL: &str =
     "SELECT id, claim FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND node = $1";

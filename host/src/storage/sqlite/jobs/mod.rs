@@ -10,6 +10,7 @@
 //! | `add`, `relay` | new jobs, of callers and of outboxes |
 //! | `claim`, `acknowledge`, `attempts` | the begin and the end of an attempt |
 //! | `promote`, `maintain`, `prune` | due, lost, held and old jobs |
+//! | `lost` | lost attempts that were the last ones of their jobs |
 //! | `given_up` | jobs of the host that ended without success |
 //! | `read`, `filter`, `change`, `pause` | the admin API |
 //! | `schedules` | ticks |
@@ -29,6 +30,7 @@ mod ending;
 mod filter;
 mod given_up;
 mod keys;
+mod lost;
 mod maintain;
 mod pause;
 mod promote;
@@ -50,7 +52,7 @@ use crate::domain::job::{Acknowledgement, Attempt, Job, JobState, NewJob};
 use crate::domain::outbox::OutboxMark;
 use crate::storage::{
     Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, DbError, HeldJobs, JobCounts, JobFilter,
-    JobPosition, Jobs, Page,
+    JobPosition, Jobs, LostAttempt, Page,
 };
 
 pub(super) use add::insert_in;
@@ -132,6 +134,28 @@ impl Jobs for SqliteRepository {
         maintain::reap(self, Lost::Node(node), now, limit).await
     }
 
+    async fn expire_leases(&self, node: &str, now: Timestamp) -> Result<u32, DbError> {
+        lost::expire(self, node, now).await
+    }
+
+    async fn lost_last_attempts(
+        &self,
+        now: Timestamp,
+        except: &[TenantId],
+        limit: u32,
+    ) -> Result<Vec<LostAttempt>, DbError> {
+        lost::last_attempts(self, now, except, limit).await
+    }
+
+    async fn end_lost_attempts(
+        &self,
+        lost: &[LostAttempt],
+        unknown: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Job>, DbError> {
+        lost::end(self, lost, unknown, now).await
+    }
+
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError> {
         maintain::cancel_requests(self, node).await
     }
@@ -163,8 +187,8 @@ impl Jobs for SqliteRepository {
         given_up::told(self, jobs).await
     }
 
-    async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {
-        read::live_among(self, tenant, ids).await
+    async fn unfinished_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {
+        read::unfinished_among(self, tenant, ids).await
     }
 
     async fn prune_jobs(&self, done: Timestamp, dead: Timestamp, limit: u32) -> Result<u32, DbError> {

@@ -137,12 +137,12 @@ pub(super) async fn counts(repository: &SqliteRepository) -> Result<Vec<(TenantI
     rows.iter().map(read).collect()
 }
 
-pub(super) async fn live_among(
+pub(super) async fn unfinished_among(
     repository: &SqliteRepository,
     tenant: TenantId,
     ids: &[JobId],
 ) -> Result<Vec<JobId>, DbError> {
-    let rows = sqlx::query(LIVE_AMONG)
+    let rows = sqlx::query(UNFINISHED_AMONG)
         .bind(tenant.to_string())
         .bind(row::to_json(&ids, "jobs.id")?)
         .fetch_all(&repository.readers)
@@ -164,5 +164,7 @@ pub(super) const COUNTS: &str = "SELECT tenant, live, done, dead, \
          WHERE jobs.state = 'ready' AND jobs.tenant = job_counts.tenant ORDER BY run_at LIMIT 1) END AS oldest_ready \
     FROM job_counts";
 
-pub(super) const LIVE_AMONG: &str = "SELECT jobs.id FROM json_each($2) AS asked \
-    CROSS JOIN jobs ON jobs.tenant = $1 AND jobs.id = asked.value";
+pub(super) const UNFINISHED_AMONG: &str = "SELECT asked.value AS id FROM json_each($2) AS asked \
+    WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.tenant = $1 AND jobs.id = asked.value) \
+       OR EXISTS (SELECT 1 FROM jobs_ended AS ended WHERE ended.tenant = $1 AND ended.id = asked.value \
+                  AND ended.state <> 'done')";

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::super::{SqliteRepository, row};
 use super::{
-    acknowledge, add, attempts, change, claim, ending, keys, maintain, promote, prune, read, stored,
+    acknowledge, add, attempts, change, claim, ending, keys, lost, maintain, promote, prune, read, stored,
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobName, PluginName, TenantId};
@@ -28,7 +28,7 @@ async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
 }
 
 /// Each statement on the way of a job, with the indexes that it uses.
-const STATEMENTS: [(&str, &[&str]); 33] = [
+const STATEMENTS: [(&str, &[&str]); 37] = [
     (claim::NEXT_TENANT, &["jobs_ready", "jobs_running (tenant=?)"]),
     (claim::CANDIDATES, &["jobs_ready (tenant=?)"]),
     (claim::TAKE, &["INTEGER PRIMARY KEY"]),
@@ -67,6 +67,10 @@ const STATEMENTS: [(&str, &[&str]); 33] = [
     ),
     (maintain::LOST, &["jobs_lease (lease_until<?)"]),
     (maintain::LOST_OF_NODE, &["jobs_by_node (node=?)"]),
+    (lost::LAST, &["jobs_lease (lease_until<?)"]),
+    (lost::LAST_OF_NODE, &["jobs_by_node (node=?)"]),
+    (lost::EXPIRE, &["INTEGER PRIMARY KEY"]),
+    (lost::STILL_LOST, &["jobs_claim (claim=?)"]),
     (
         maintain::TO_CANCEL,
         &["jobs_by_node (node=? AND cancel_requested=?)"],
@@ -120,19 +124,15 @@ async fn assert_plans(repository: &SqliteRepository) {
         assert_uses(statement, &steps, wanted);
     }
     // These find jobs by id.
-    for statement in [
-        add::ENDED,
-        add::SAME_ID,
-        read::LIVE,
-        read::ENDED,
-        read::LIVE_AMONG,
-    ] {
+    for statement in [add::ENDED, add::SAME_ID, read::LIVE, read::ENDED] {
         assert_uses(
             statement,
             &plan(&repository.readers, statement).await,
             &["(tenant=? AND id=?)"],
         );
     }
+    let steps = plan(&repository.readers, read::UNFINISHED_AMONG).await;
+    assert_uses(read::UNFINISHED_AMONG, &steps, &["(tenant=? AND id=?)"; 2]);
 }
 
 fn assert_uses(statement: &str, steps: &[String], wanted: &[&str]) {
