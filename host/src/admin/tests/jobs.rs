@@ -22,7 +22,7 @@ use crate::storage::{Acknowledged, Added, ClaimPolicy};
 struct Anything;
 
 impl ClaimPolicy for Anything {
-    fn quota(&self, _: TenantId, _: u32) -> u32 {
+    fn quota(&self, _: TenantId, _: u32, _: u32) -> u32 {
         u32::MAX
     }
 
