@@ -21,8 +21,8 @@ const MAX_HANDLED: usize = 1_000;
 /// waiting for it would stop the schedule.
 const MAX_AHEAD: Duration = DAY;
 
-/// The beginning of the unique and concurrency keys of schedules. Plugins cannot use keys that begin
-/// so.
+/// The beginning of the unique and concurrency keys of schedules. Plugins cannot use keys that
+/// begin so.
 pub const KEY_PREFIX: &str = "schedule:";
 
 /// A schedule that a plugin declares in its manifest.

@@ -137,8 +137,8 @@ impl NewJob {
     }
 
     /// Sets the unique key. While a job of this name with the same key waits or runs, no other one
-    /// is added, and [`enqueue`](Self::enqueue) returns the id of the one that is there. Keys have at
-    /// most 200 bytes; those that begin with `schedule:` are for schedules, and refused.
+    /// is added, and [`enqueue`](Self::enqueue) returns the id of the one that is there. Keys have
+    /// at most 200 bytes; those that begin with `schedule:` are for schedules, and refused.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();
