@@ -408,7 +408,7 @@ fn jobs_of_a_schedule_keep_the_bound_of_their_kind() {
     assert_eq!(outcomes(&host.run_jobs(&JOBS)), [Outcome::Retry]);
     // The schedule is due, and the failed job still waits for its next attempt.
     host.advance(Duration::from_millis(500));
-    assert_eq!(host.run_jobs(&JOBS), []);
+    assert!(host.run_jobs(&JOBS).is_empty());
     host.advance(Duration::from_secs(1));
     host.run_jobs(&JOBS);
     assert_eq!(done(), ["fails 1", "fails 2", "scheduled 1"]);
