@@ -111,29 +111,40 @@ pub async fn reserved_slots_go_to_tenants_that_run_no_job(repository: &dyn Repos
 
 pub async fn tenants_take_turns_beside_reserved_slots(repository: &dyn Repository) {
     let mut tenants = Vec::new();
-    for number in 0..3 {
-        let id = tenant(repository, &format!("t{number}")).await.id;
-        add_some(repository, id, "send", 9).await;
-        tenants.push(id);
+    for number in 0..4 {
+        tenants.push(tenant(repository, &format!("t{number}")).await.id);
     }
     tenants.sort();
+    let (busy, small) = (&tenants[..3], tenants[3]);
+    for id in busy {
+        add_some(repository, *id, "send", 9).await;
+    }
     let one_reserved = Policy {
         reserved: 1,
         ..ONE_EACH
     };
     let first = round(repository, 4, NOW, &one_reserved).await;
-    assert_eq!(tenants_of(&first.claimed), tenants);
-    // All run jobs, and one slot after the other becomes free beside the reserved one.
+    assert_eq!(tenants_of(&first.claimed), busy);
+    // All of them run jobs now, and in each round one slot is free beside the reserved one. A
+    // tenant with short jobs takes that one, and does not change whose turn it is.
     let (mut cursor, mut claimed) = (first.cursor, Vec::new());
-    for _ in 0..6 {
-        let round = repository
+    for _ in 0..7 {
+        add_some(repository, small, "send", 1).await;
+        let claims = repository
             .claim_jobs("node-1", cursor, 2, NOW, &one_reserved)
             .await
             .unwrap();
-        cursor = round.cursor;
-        claimed.extend(tenants_of(&round.claimed));
+        cursor = claims.cursor;
+        for job in &claims.claimed {
+            match job.job.new.tenant == small {
+                true => {
+                    acknowledge(repository, job, Ending::Done, NOW).await;
+                }
+                false => claimed.push(job.job.new.tenant),
+            }
+        }
     }
-    assert_eq!(claimed, tenants.repeat(2));
+    assert_eq!(claimed, busy.repeat(2));
 }
 
 pub async fn due_jobs_of_one_tenant_do_not_delay_those_of_others(repository: &dyn Repository) {

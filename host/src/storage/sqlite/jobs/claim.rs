@@ -52,6 +52,7 @@ pub(super) async fn claim(
         holds: HELD,
         claimed: Vec::new(),
         cursor,
+        passed_over: false,
         more: false,
         is_changed: false,
         effects: Effects::default(),
@@ -77,6 +78,8 @@ struct Round<'a> {
     holds: usize,
     claimed: Vec<(i64, ClaimedJob)>,
     cursor: Option<TenantId>,
+    /// Whether a tenant got nothing only because the free slots are reserved.
+    passed_over: bool,
     more: bool,
     is_changed: bool,
     effects: Effects,
@@ -160,10 +163,9 @@ impl Round<'_> {
     async fn visit(&mut self, visit: Visit) -> Result<Option<Visit>, DbError> {
         let Visit { tenant, mut running } = visit;
         let mut quota = self.policy.quota(tenant, running, self.slots).min(self.slots);
-        // A tenant that takes nothing does not move the cursor. If only reserved slots are left, a
-        // round looks at all tenants and ends where it began, and the next slot would go to the
-        // same tenant again.
-        if quota > 0 {
+        // The next round begins with the first tenant that was passed over.
+        self.passed_over |= quota == 0 && self.policy.quota(tenant, running, u32::MAX) > 0;
+        if quota > 0 && !self.passed_over {
             self.cursor = Some(tenant);
         }
         let mut block = quota;
