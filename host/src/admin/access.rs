@@ -172,7 +172,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
         }
         Ok(Self(TenantAccess {
             holder: match token.reach.tenant() {
-                None => Holder::Operator,
+                None => Holder::Operator(token.id),
                 Some(tenant) => Holder::Tenant(tenant),
             },
             tenant,

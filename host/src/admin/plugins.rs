@@ -151,7 +151,8 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Restores a deleted plugin. A plugin that is not deleted stays as it is.
+/// Restores a deleted plugin. A plugin that is not deleted stays as it is. 409 if its schedules,
+/// with those of the other plugins, are more than the tenant may have.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/restore", tag = "plugins",
     responses((status = 200, body = PluginView)), security(("token" = ["owner"])))]
 async fn restore(

@@ -34,9 +34,17 @@ fn parse(
             .ok()
             .and_then(|span| i64::try_from(span.0.as_millis()).ok()),
     };
-    span.map(|span| moved(now, span)).ok_or_else(|| {
+    let span = span.ok_or_else(|| {
         "write a date and time such as 2026-01-02T03:04:05Z, or a span such as 15min, 24h or 30d".to_owned()
-    })
+    })?;
+    let moment = moved(now, span);
+    // No host has anything from before 1970, and a time that has no date cannot be sent.
+    match moment.0 >= 0 && jiff::Timestamp::from_millisecond(moment.0).is_ok() {
+        true => Ok(moment),
+        false => Err(
+            "that is before 1970 or after the year 9999; write a shorter span, such as 15min, 24h or 30d".to_owned(),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +62,12 @@ mod tests {
         for wrong in ["", "soon", "5", "-1d", "99999999999999999d", "2026-01-02"] {
             assert!(ago(wrong).unwrap_err().contains("15min"), "{wrong}");
         }
+        for long in ["999999999999h", "20000d"] {
+            let refused = ago(long).unwrap_err();
+            assert!(refused.starts_with("that is before 1970"), "{refused}");
+        }
+        let later = |text: &str| parse(text, now, |now, span| Timestamp(now.0.saturating_add(span)));
+        assert_eq!(later("20000d"), Ok(Timestamp(2_728_000_000_000)));
+        assert!(later("999999999999h").is_err());
     }
 }

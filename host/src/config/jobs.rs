@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobsSection {
-    /// Jobs of all tenants that this node runs at once. 0: half of `runtime.instances`.
+    /// Jobs of all tenants that this node runs at once. An eighth of them is for tenants that run
+    /// no job. 0: half of `runtime.instances`.
     pub running: u32,
 }
 

@@ -11,6 +11,7 @@ use super::id::JobName;
 use super::job::JobSpec;
 use super::limits::LimitOverrides;
 use super::manifest::{Manifest, ManifestError, meaning};
+use super::outbox::UNUSABLE_ENTRY;
 use super::schedule::{CatchUp, MAX_CAUGHT_UP, ScheduleSpec};
 use super::units::{ByteSize, Span, as_u64};
 
@@ -134,6 +135,12 @@ fn check_count(place: &str, what: &str, count: usize, most: usize) -> Result<(),
 }
 
 fn check_job(job: &JobSpec) -> Result<(), (&'static str, String)> {
+    if job.name.as_str() == UNUSABLE_ENTRY {
+        let problem = format!(
+            "`{UNUSABLE_ENTRY}` is the host's name for damaged entries of an outbox; choose another name"
+        );
+        return Err(("name", problem));
+    }
     let attempts = job.attempts.get();
     if attempts > MAX_ATTEMPTS {
         return Err((
@@ -289,6 +296,10 @@ mod tests {
             |more: &str| format!("{JOB}[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\n{more}\n");
         for (manifest, wanted) in [
             (job(JOB), "job[1].name: report is defined twice"),
+            (
+                job("[[job]]\nname = 'unusable-outbox-entry'"),
+                "job[1].name: `unusable-outbox-entry` is the host's name",
+            ),
             (
                 job("attempts = 101"),
                 "job[0].attempts: 101 attempts are more than 100",

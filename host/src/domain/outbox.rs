@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::job::NewJob;
 
+/// The kind of the jobs that entries become which this host cannot use. No manifest declares it, so
+/// they never run.
+pub const UNUSABLE_ENTRY: &str = "unusable-outbox-entry";
+
 /// An entry, written as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

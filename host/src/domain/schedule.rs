@@ -21,6 +21,10 @@ const MAX_HANDLED: usize = 1_000;
 /// waiting for it would stop the schedule.
 const MAX_AHEAD: Duration = DAY;
 
+/// The beginning of the unique and concurrency keys of schedules. Plugins cannot use keys that
+/// begin so.
+pub const KEY_PREFIX: &str = "schedule:";
+
 /// A schedule that a plugin declares in its manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +69,7 @@ pub enum Overlap {
     /// No job is added.
     #[default]
     Skip,
-    /// The job waits for the previous one.
+    /// The job waits as the bound of its kind says; without a bound, for the previous one.
     Queue,
 }
 
@@ -79,6 +83,11 @@ pub enum Tick {
 }
 
 impl ScheduleSpec {
+    /// The key of its jobs.
+    pub fn key(&self) -> String {
+        format!("{KEY_PREFIX}{}", self.name)
+    }
+
     /// Expression and zone as they are stored. A schedule with others begins anew.
     pub fn expression(&self) -> String {
         format!("{} {}", self.cron, self.zone)

@@ -56,6 +56,16 @@ pub enum ScheduleExcess {
 }
 
 impl ScheduleExcess {
+    /// Compares the number of a plugin's schedules with the limit of a tenant whose other plugins
+    /// have `others` of them.
+    pub fn check_count(own: usize, others: usize, limits: &Limits) -> Result<(), Self> {
+        let limit = limits.schedules;
+        match own > 0 && as_u64(own.saturating_add(others)) > u64::from(limit) {
+            true => Err(Self::Count { own, others, limit }),
+            false => Ok(()),
+        }
+    }
+
     /// Compares a manifest with the limits of a tenant whose other plugins have `others` schedules.
     /// What the version `active` has already is not refused: a limit that was lowered stops only
     /// additions.
@@ -68,9 +78,8 @@ impl ScheduleExcess {
     ) -> Result<(), Self> {
         let own = manifest.schedules.len();
         let former: &[ScheduleSpec] = active.map_or(&[], |active| &active.schedules);
-        let limit = limits.schedules;
-        if as_u64(own.saturating_add(others)) > u64::from(limit) && own > former.len() {
-            return Err(Self::Count { own, others, limit });
+        if own > former.len() {
+            Self::check_count(own, others, limits)?;
         }
         for (index, schedule) in manifest.schedules.iter().enumerate() {
             if former.contains(schedule) {
@@ -146,6 +155,8 @@ mod tests {
             "the plugin has as many already"
         );
         assert_eq!(check(&[], &[], 9, &limits), Ok(()));
+        let count = |own, others| ScheduleExcess::check_count(own, others, &limits).is_ok();
+        assert!(count(2, 1) && count(0, 9) && !count(2, 2));
     }
 
     #[test]

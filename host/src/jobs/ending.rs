@@ -45,21 +45,20 @@ pub fn said(
     }
 }
 
-/// A line for the plugin's log about a failed attempt; `None` if the job is done.
+/// A line for the plugin's log about a failed attempt; `None` if the job is done. Viewers read the
+/// log, so the line names the job and leaves out the plugin's text.
 pub fn log_line(job: &Job, ending: &Ending) -> Option<String> {
     let (attempt, most) = (job.attempt, job.new.max_attempts);
-    match ending {
-        Ending::Done | Ending::Cancelled | Ending::Interrupted { .. } => None,
-        Ending::Retry { error, .. } if attempt >= most => Some(format!(
-            "attempt {attempt} of {most} failed, and the job is a dead letter: {error}"
-        )),
-        Ending::Retry { at, error } => Some(format!(
-            "attempt {attempt} of {most} failed, and the job runs again at {at}: {error}"
-        )),
-        Ending::Dead { error } => Some(format!(
-            "attempt {attempt} of {most} failed, and the plugin discarded the job: {error}"
-        )),
-    }
+    let then = match ending {
+        Ending::Done | Ending::Cancelled | Ending::Interrupted { .. } => return None,
+        Ending::Retry { .. } if attempt >= most => "the job is a dead letter".to_owned(),
+        Ending::Retry { at, .. } => format!("the job runs again at {at}"),
+        Ending::Dead { .. } => "the plugin discarded the job".to_owned(),
+    };
+    Some(format!(
+        "attempt {attempt} of {most} failed, and {then}; `mortise jobs show --tenant … {}` has the error",
+        job.new.id
+    ))
 }
 
 /// An interval that differs by up to a quarter each time, so that several nodes do not look at the
@@ -123,22 +122,26 @@ mod tests {
     }
 
     #[test]
-    fn the_log_says_whether_the_job_runs_again() {
+    fn the_log_says_whether_the_job_runs_again_and_not_why_it_failed() {
         let mut job = job();
-        job.attempt = 2;
-        let ending = Ending::Retry {
+        let error = "the card of customer 7 was refused".to_owned();
+        let shown = format!("`mortise jobs show --tenant … {}` has the error", job.new.id);
+        let retry = Ending::Retry {
             at: NOW,
-            error: "no".to_owned(),
+            error: error.clone(),
         };
-        assert_eq!(
-            log_line(&job, &ending).unwrap(),
-            "attempt 2 of 8 failed, and the job runs again at 1970-01-01T00:16:40.000Z: no"
-        );
-        job.attempt = 8;
-        assert_eq!(
-            log_line(&job, &ending).unwrap(),
-            "attempt 8 of 8 failed, and the job is a dead letter: no"
-        );
+        let dead = Ending::Dead { error };
+        for (attempt, ending, then) in [
+            (2, &retry, "the job runs again at 1970-01-01T00:16:40.000Z"),
+            (8, &retry, "the job is a dead letter"),
+            (3, &dead, "the plugin discarded the job"),
+        ] {
+            job.attempt = attempt;
+            assert_eq!(
+                log_line(&job, ending).unwrap(),
+                format!("attempt {attempt} of 8 failed, and {then}; {shown}")
+            );
+        }
         assert_eq!(log_line(&job, &Ending::Done), None);
     }
 }

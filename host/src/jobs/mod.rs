@@ -135,7 +135,8 @@ impl Background {
             retention,
             host_jobs,
         } = parts;
-        let policy: Arc<dyn ClaimPolicy> = Arc::new(RoutingPolicy::new(routing.clone(), host_jobs.clone()));
+        let policy = RoutingPolicy::new(routing.clone(), host_jobs.clone(), slots);
+        let policy: Arc<dyn ClaimPolicy> = Arc::new(policy);
         let slots = Slots::new(slots);
         // The task ends after the last clone of the acknowledger, which the dispatcher holds.
         let (acknowledger, _) = Acknowledger::start(db.clone(), counters.clone());

@@ -13,12 +13,8 @@ use super::events::Subscribers;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, JobName, PluginName, TenantId};
 use crate::domain::job::{Backoff, JobOrigin, NewJob};
-use crate::domain::outbox::OutboxEntry;
+use crate::domain::outbox::{OutboxEntry, UNUSABLE_ENTRY};
 use crate::domain::webhook_out::OutgoingEvent;
-
-/// The kind of jobs that unusable entries become. Names of jobs in manifests begin with a letter as
-/// well, but no author writes this one by accident.
-const UNUSABLE: &str = "unusable-outbox-entry";
 
 /// The plugin of an unusable entry that names none.
 const UNKNOWN: &str = "unknown";
@@ -72,7 +68,7 @@ fn unusable(tenant: TenantId, text: &str, now: Timestamp) -> NewJob {
         id: JobId::generate(),
         tenant,
         plugin: plugin.unwrap_or_else(|| valid(UNKNOWN)),
-        name: valid::<JobName>(UNUSABLE),
+        name: valid::<JobName>(UNUSABLE_ENTRY),
         payload: text.to_owned(),
         origin: JobOrigin::Enqueued,
         priority: 0,

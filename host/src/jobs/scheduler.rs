@@ -7,6 +7,7 @@
 //! for it.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};
 use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
-use crate::domain::schedule::{Overlap, Tick, due};
+use crate::domain::schedule::{Overlap, ScheduleSpec, Tick, due};
 use crate::domain::units::as_u64;
 use crate::fail_point;
 use crate::storage::{Added, DbError, DueTime, Repository, ScheduleState, Ticked};
@@ -380,6 +381,17 @@ impl Scheduler {
     }
 }
 
+/// The bound of a schedule whose kind of job has none: a job waits for the previous one.
+fn one_by_one(schedule: &ScheduleSpec) -> ConcurrencyKey {
+    ConcurrencyKey {
+        key: schedule.key(),
+        bound: Concurrency {
+            limit: NonZeroU32::MIN,
+            ordered: true,
+        },
+    }
+}
+
 /// The job of a time. `None` if the version has no such kind of job, which the checks of its
 /// manifest exclude.
 fn job(
@@ -392,22 +404,14 @@ fn job(
 ) -> Option<NewJob> {
     let schedule = &entry.spec;
     let kind = &served.jobs().get(&schedule.job)?.job.spec;
-    let key = format!("schedule:{}", schedule.name);
+    // The bound of the kind holds for all of its jobs, whoever adds them.
+    let bound = kind.concurrency.map(|bound| ConcurrencyKey {
+        key: String::new(),
+        bound,
+    });
     let (unique_key, concurrency) = match schedule.overlap {
-        Overlap::Skip => {
-            let bound = kind.concurrency.map(|bound| ConcurrencyKey {
-                key: String::new(),
-                bound,
-            });
-            (Some(key), bound)
-        }
-        Overlap::Queue => {
-            let bound = Concurrency {
-                limit: std::num::NonZeroU32::MIN,
-                ordered: true,
-            };
-            (None, Some(ConcurrencyKey { key, bound }))
-        }
+        Overlap::Skip => (Some(schedule.key()), bound),
+        Overlap::Queue => (None, Some(bound.unwrap_or_else(|| one_by_one(schedule)))),
     };
     Some(NewJob {
         id: JobId::generate(),

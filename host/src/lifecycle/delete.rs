@@ -51,13 +51,17 @@ impl Lifecycle {
         Ok(deleted)
     }
 
-    /// Restores a deleted plugin. `false` if there is no such deleted plugin.
+    /// Restores a deleted plugin, unless its schedules are more than the tenant may have. `false`
+    /// if there is no such deleted plugin.
     pub async fn restore_plugin(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         change: &Change,
     ) -> Result<bool, LifecycleError> {
+        // The lock prevents an activation from adding schedules after the check.
+        let _lock = self.activations.lock(tenant.id).await;
+        self.check_restored_schedules(tenant, plugin).await?;
         let restored = self.db.restore_plugin(tenant.id, plugin, change).await?;
         self.refresh(tenant.id).await;
         Ok(restored)

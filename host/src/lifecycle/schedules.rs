@@ -10,6 +10,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plugin::Version;
 use crate::domain::schedule_limits::ScheduleExcess;
 use crate::domain::tenant::Tenant;
+use crate::storage::DbError;
 
 impl Lifecycle {
     /// Refuses an uploaded manifest with schedules that could not be activated even if the tenant
@@ -42,6 +43,38 @@ impl Lifecycle {
             return Ok(None);
         }
         let limits = self.limits(tenant).await?.lowered_by(&version.manifest.limits);
+        let (active, others) = self.active_schedules(tenant, plugin).await?;
+        let manifest = Manifest::clone(&version.manifest);
+        self.schedule_excess(manifest, active, others, limits).await
+    }
+
+    /// Refuses to restore a plugin whose schedules, with those of the tenant's other plugins, are
+    /// more than the tenant may have. What each schedule does is not compared with the limits: they
+    /// were kept when the version became active.
+    pub(super) async fn check_restored_schedules(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+    ) -> Result<(), LifecycleError> {
+        let version = match self.db.deleted_active_version(tenant.id, plugin).await {
+            Ok(Some(version)) => version,
+            // A version that cannot be read runs no schedules.
+            Ok(None) | Err(DbError::Corrupt { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let limits = self.limits(tenant).await?.lowered_by(&version.manifest.limits);
+        let (_, others) = self.active_schedules(tenant, plugin).await?;
+        let own = version.manifest.schedules.len();
+        ScheduleExcess::check_count(own, others, &limits).map_err(LifecycleError::Schedules)
+    }
+
+    /// The manifest of the plugin's active version, and the number of schedules of the tenant's
+    /// other plugins.
+    async fn active_schedules(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+    ) -> Result<(Option<Arc<Manifest>>, usize), LifecycleError> {
         let mut active = None;
         let mut others = 0_usize;
         let stored = self.db.routed_tenant(tenant.id).await?;
@@ -55,8 +88,7 @@ impl Lifecycle {
                 false => others = others.saturating_add(version.manifest.schedules.len()),
             }
         }
-        let manifest = Manifest::clone(&version.manifest);
-        self.schedule_excess(manifest, active, others, limits).await
+        Ok((active, others))
     }
 
     /// Compares schedules on a blocking thread: thousands of times are computed.

@@ -28,8 +28,9 @@ pub enum Added {
 /// What decides which jobs a node claims.
 pub trait ClaimPolicy: Send + Sync {
     /// How many jobs of the tenant this node claims before the next tenant has its turn, given how
-    /// many of its jobs run on all nodes. Zero if it must not run more.
-    fn quota(&self, tenant: TenantId, running: u32) -> u32;
+    /// many of its jobs run on all nodes, and how many slots of this node are free. Zero if the
+    /// tenant must not run more.
+    fn quota(&self, tenant: TenantId, running: u32, free: u32) -> u32;
 
     /// Whether jobs of this kind can run now, and for how long: the lease of the claim. Jobs that
     /// cannot run become [`JobState::Held`].

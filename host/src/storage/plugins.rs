@@ -49,6 +49,13 @@ pub trait Plugins {
     async fn deleted_plugins(&self, tenant: TenantId, page: Page<PluginName>)
     -> Result<Vec<Plugin>, DbError>;
 
+    /// The active version of a deleted plugin, which serves again if the plugin is restored.
+    async fn deleted_active_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+    ) -> Result<Option<Version>, DbError>;
+
     /// Restores a deleted plugin. `false` if there is no such deleted plugin.
     async fn restore_plugin(
         &self,

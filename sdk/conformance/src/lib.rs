@@ -281,6 +281,7 @@ fn job(what: &str) -> NewJob {
         "too-large" => free.payload(&"x".repeat(1_023)),
         "large" => free.payload(&"x".repeat(1_022)),
         "long-key" => free.unique_key("x".repeat(201)),
+        "schedule-key" => free.unique_key("schedule:nightly"),
         "unbound-key" => free.concurrency_key("customer-7"),
         "bound-key" => NewJob::new("bound").concurrency_key("customer-7"),
         "priority" => free.priority(1_001),

@@ -393,3 +393,23 @@ fn a_job_without_a_handler_fails_the_test() {
     assert!(jobs::enqueue("nowhere", &()).is_ok());
     host.run_jobs(&JOBS);
 }
+
+#[test]
+fn jobs_of_a_schedule_keep_the_bound_of_their_kind() {
+    let folder = folder("bounded-schedule");
+    let manifest = MANIFEST.replace(
+        "job = \"tick\"\n    payload = \"[]\"",
+        "job = \"ordered\"\n    payload = '\"scheduled\"'",
+    );
+    fs::write(folder.join("plugin.toml"), manifest).expect("the folder is there");
+    let host = Host::builder().plugin(folder).sql(TABLES).at(0).start();
+    host.advance(Duration::from_millis(29 * 60_000 + 59_500));
+    jobs::enqueue("ordered", "fails").expect("it is added");
+    assert_eq!(outcomes(&host.run_jobs(&JOBS)), [Outcome::Retry]);
+    // The schedule is due, and the failed job still waits for its next attempt.
+    host.advance(Duration::from_millis(500));
+    assert!(host.run_jobs(&JOBS).is_empty());
+    host.advance(Duration::from_secs(1));
+    host.run_jobs(&JOBS);
+    assert_eq!(done(), ["fails 1", "fails 2", "scheduled 1"]);
+}

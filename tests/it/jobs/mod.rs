@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod enqueue;
 mod events;
+mod fairness;
 pub mod gate;
 mod leases;
 mod records;

@@ -397,3 +397,19 @@ async fn schedules_of_all_plugins_are_listed() {
     // The zone is three quarters of an hour off.
     assert_eq!(items[1]["next_runs"][0], "2026-01-01T00:45:00.000Z");
 }
+
+#[tokio::test]
+async fn a_restored_plugin_has_no_more_schedules_than_the_tenant_may_have() {
+    let app = app_at("2026-01-01T00:30:00Z").await;
+    let plugin = Plugin::deploy(&app, &schedule("0 2 * * *", "")).await;
+    plugin.tenant.limit(&json!({ "schedules": 1 })).await;
+    plugin.change("DELETE", "/plugins/p").await.expect(204);
+    plugin.beside("q", &schedule("0 3 * * *", "")).await;
+    let refused = plugin.change("POST", "/plugins/p/restore").await;
+    let refused = refused.expect_problem(409, "conflict");
+    assert!(refused.text().contains("limit `schedules`"), "{}", refused.text());
+    assert_eq!(plugin.schedule().await["plugin"], "q");
+    plugin.change("DELETE", "/plugins/q").await.expect(204);
+    plugin.change("POST", "/plugins/p/restore").await.expect(200);
+    assert_eq!(plugin.schedule().await["plugin"], "p");
+}

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use super::super::access::{Developer, TenantAccess};
 use super::super::input::{At, NoParams, Params};
+use super::super::logs::require_plugin;
 use super::super::state::AdminState;
 use super::filter::{JobSelection, subject};
 use super::shown;
@@ -114,7 +115,8 @@ pub async fn purge(
     purge_matching(&state, &access, filter, "job.purge").await
 }
 
-/// Deletes all jobs that match and do not run, in blocks.
+/// Deletes all jobs that match and do not run, in blocks. 404 for a plugin that does not exist,
+/// unless it has jobs.
 pub async fn purge_matching(
     state: &AdminState,
     access: &TenantAccess<Developer>,
@@ -135,13 +137,16 @@ pub async fn purge_matching(
     if purged > 0 {
         state.jobs.wake.jobs_added();
     }
-    Ok(Json(PurgedView {
-        purged,
-        running: running(state, access, filter).await?,
-    }))
+    let plugin = filter.plugin.clone();
+    let running = running(state, access, filter).await?;
+    if purged == 0 && running == 0 {
+        require_plugin(state, tenant, plugin.as_ref()).await?;
+    }
+    Ok(Json(PurgedView { purged, running }))
 }
 
-/// Runs all ended jobs that match again, in blocks.
+/// Runs all ended jobs that match again, in blocks. 404 for a plugin that does not exist, unless it
+/// has such jobs.
 pub async fn retry_matching(
     state: &AdminState,
     access: &TenantAccess<Developer>,
@@ -167,6 +172,9 @@ pub async fn retry_matching(
         if block < wanted {
             break;
         }
+    }
+    if retried == 0 {
+        require_plugin(state, tenant, filter.plugin.as_ref()).await?;
     }
     Ok(Json(RetriedView { retried }))
 }

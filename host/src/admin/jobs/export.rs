@@ -12,6 +12,7 @@ use futures_util::stream;
 
 use super::super::access::{Developer, TenantAccess};
 use super::super::input::Params;
+use super::super::logs::require_plugin;
 use super::super::state::AdminState;
 use super::filter::JobSelection;
 use super::hold;
@@ -58,7 +59,9 @@ pub async fn export(
     let held = state.shares.of(access.holder).exports.charge(1);
     let held = held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "the tenant has as many exports under way as allowed",
+            Exhausted::Tenant => {
+                "the tenant or the operator's token has as many exports under way as allowed"
+            }
             Exhausted::Shared => "this host has as many exports under way as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(RETRY)
@@ -73,6 +76,9 @@ pub async fn export(
     };
     // The first lines are read before the response begins, so that a failure is still a problem.
     let first = export.next().await?;
+    if first.is_empty() && !export.more {
+        require_plugin(&export.state, export.tenant, export.filter.plugin.as_ref()).await?;
+    }
     let rest = stream::try_unfold((Some(first), export), |(first, mut export)| async move {
         let lines = match first {
             Some(first) => first,

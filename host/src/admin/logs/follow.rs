@@ -72,7 +72,9 @@ pub(super) async fn follow(
     let held = state.shares.of(access.holder).followers.charge(1);
     let held = held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "the tenant follows as many logs as allowed; end one of them first",
+            Exhausted::Tenant => {
+                "the tenant or the operator's token follows as many logs as allowed; end one of them first"
+            }
             Exhausted::Shared => "this host has as many log followers as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(FOLLOW_RETRY)

@@ -140,7 +140,9 @@ fn reading_share<R: Right>(state: &AdminState, access: &TenantAccess<R>) -> Resu
     let held = state.shares.of(access.holder).exports.charge(1);
     held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "the tenant has as many searches and exports under way as allowed",
+            Exhausted::Tenant => {
+                "the tenant or the operator's token has as many searches and exports under way as allowed"
+            }
             Exhausted::Shared => "this host has as many searches and exports under way as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(RETRY)

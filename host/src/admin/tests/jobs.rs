@@ -22,7 +22,7 @@ use crate::storage::{Acknowledged, Added, ClaimPolicy};
 struct Anything;
 
 impl ClaimPolicy for Anything {
-    fn quota(&self, _: TenantId, _: u32) -> u32 {
+    fn quota(&self, _: TenantId, _: u32, _: u32) -> u32 {
         u32::MAX
     }
 
@@ -441,6 +441,32 @@ async fn dead_letters_are_retried_and_deleted_by_filter() {
             ("dead-letter.purge".to_owned(), "state=dead".to_owned())
         ]
     );
+}
+
+#[tokio::test]
+async fn a_filter_with_a_plugin_that_does_not_exist_is_not_found() {
+    let shop = Shop::open().await;
+    let requests = [
+        ("GET", "/jobs"),
+        ("GET", "/jobs/export"),
+        ("DELETE", "/jobs"),
+        ("GET", "/dead-letters"),
+        ("DELETE", "/dead-letters"),
+        ("POST", "/dead-letters/retry"),
+    ];
+    for (method, path) in requests {
+        let answer = shop.call(method, &format!("{path}?plugin=unknown")).await;
+        let problem = answer.problem();
+        assert_eq!(
+            problem, "404 not-found: there is no such plugin",
+            "{method} {path}"
+        );
+    }
+    for plugin in ["orders", "-"] {
+        let path = format!("/dead-letters/retry?plugin={plugin}");
+        assert_eq!(shop.call("POST", &path).await.body, json!({ "retried": 0 }));
+    }
+    assert!(shop.changes().await.is_empty());
 }
 
 #[tokio::test]

@@ -58,7 +58,9 @@ pub async fn export_deliveries(
     let held = state.shares.of(access.holder).exports.charge(1);
     let held = held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "the tenant has as many exports under way as allowed",
+            Exhausted::Tenant => {
+                "the tenant or the operator's token has as many exports under way as allowed"
+            }
             Exhausted::Shared => "this host has as many exports under way as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(RETRY)

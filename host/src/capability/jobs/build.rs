@@ -8,6 +8,7 @@ use super::{LimitReached, NotEnqueued, TooLarge};
 use crate::domain::clock::{DAY, Timestamp};
 use crate::domain::id::{JobId, JobName};
 use crate::domain::job::{ConcurrencyKey, JobOrigin, JobSpec, NewJob};
+use crate::domain::schedule::KEY_PREFIX;
 use crate::domain::units::as_u64;
 
 /// The most bytes of a unique key or a concurrency key.
@@ -135,12 +136,21 @@ fn spec<'a>(invocation: &'a Invocation, name: &str) -> Result<&'a JobSpec, NotEn
 }
 
 fn check_key(kind: &str, key: Option<&str>) -> Result<(), NotEnqueued> {
-    match key.map_or(0, str::len) {
-        0..=KEY_BYTES => Ok(()),
-        bytes => Err(NotEnqueued::Invalid(format!(
+    let key = key.unwrap_or_default();
+    let bytes = key.len();
+    if bytes > KEY_BYTES {
+        return Err(NotEnqueued::Invalid(format!(
             "the {kind} key has {bytes} bytes, and {KEY_BYTES} is the most; use a hash of it"
-        ))),
+        )));
     }
+    // Such a job would stop the schedule, or wait for its jobs.
+    if key.starts_with(KEY_PREFIX) {
+        return Err(NotEnqueued::Invalid(format!(
+            "the {kind} key begins with `{KEY_PREFIX}`, which is for the keys of schedules; let it begin with another \
+             text"
+        )));
+    }
+    Ok(())
 }
 
 /// A time that has passed is now: an old time must not put a job before others.

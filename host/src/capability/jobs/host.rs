@@ -277,6 +277,20 @@ mod tests {
             ),
             (
                 Wanted {
+                    unique_key: Some("schedule:nightly".to_owned()),
+                    ..plain()
+                },
+                "the unique key begins with `schedule:`",
+            ),
+            (
+                Wanted {
+                    concurrency_key: Some("schedule:nightly".to_owned()),
+                    ..wanted("bounded")
+                },
+                "the concurrency key begins with `schedule:`",
+            ),
+            (
+                Wanted {
                     concurrency_key: Some("k".to_owned()),
                     ..plain()
                 },
@@ -287,7 +301,7 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert_eq!(invocation.usage.jobs_enqueued, 0);
-        assert_eq!(invocation.usage.host_calls, 7);
+        assert_eq!(invocation.usage.host_calls, 9);
         let queue = QueueInMemory::default();
         let at_limits = Wanted {
             payload: "1234".to_owned(),

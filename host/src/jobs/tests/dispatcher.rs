@@ -73,7 +73,7 @@ impl Runner for FakeRunner {
 struct FixedPolicy;
 
 impl ClaimPolicy for FixedPolicy {
-    fn quota(&self, _: TenantId, running: u32) -> u32 {
+    fn quota(&self, _: TenantId, running: u32, _: u32) -> u32 {
         2.min(3_u32.saturating_sub(running))
     }
 

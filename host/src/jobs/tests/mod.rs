@@ -85,7 +85,7 @@ struct World {
 struct Policy(Arc<Routing>);
 
 impl ClaimPolicy for Policy {
-    fn quota(&self, _tenant: TenantId, running: u32) -> u32 {
+    fn quota(&self, _tenant: TenantId, running: u32, _free: u32) -> u32 {
         10_u32.saturating_sub(running)
     }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::capability::jobs::QueueError;
-use crate::domain::job::JobState;
+use crate::domain::job::{Concurrency, ConcurrencyKey, JobState};
 use crate::jobs::RunNowError;
 use crate::storage::Added;
 use crate::tenants::HoldReason;
@@ -285,6 +285,36 @@ async fn overlapping_jobs_are_skipped_or_wait() {
     assert_eq!(claimed.len(), 1);
     world.done(&claimed[0]).await;
     assert_eq!(world.claim(10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn jobs_of_a_schedule_keep_the_bound_of_their_kind() {
+    for overlap in ["skip", "queue"] {
+        let more = format!("overlap = '{overlap}'");
+        let manifest = schedule("0 * * * *", &more)
+            .replace("name = 'report'\n", "name = 'report'\nconcurrency = { limit = 1 }\n");
+        let world = World::new().await;
+        let tenant = conformance::tenant(&*world.db, "acme").await.id;
+        world.activate(tenant, "shop", &manifest).await;
+        world.scheduler.pass().await;
+        // A job that the plugin added without a key.
+        let bound = Concurrency {
+            limit: std::num::NonZeroU32::MIN,
+            ordered: false,
+        };
+        let added = NewJob {
+            concurrency: Some(ConcurrencyKey {
+                key: String::new(),
+                bound,
+            }),
+            ..job(tenant, "report", "added")
+        };
+        world.db.add_jobs(&[added]).await.unwrap();
+        world.advance(HOUR);
+        world.scheduler.pass().await;
+        let states: Vec<JobState> = world.jobs(tenant).await.iter().map(|job| job.state).collect();
+        assert_eq!(states, [JobState::Ready, JobState::Blocked], "{overlap}");
+    }
 }
 
 #[tokio::test]

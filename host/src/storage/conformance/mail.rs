@@ -20,7 +20,7 @@ const NOW: Timestamp = Timestamp(1_772_323_200_000);
 struct All;
 
 impl ClaimPolicy for All {
-    fn quota(&self, _: TenantId, _: u32) -> u32 {
+    fn quota(&self, _: TenantId, _: u32, _: u32) -> u32 {
         100
     }
 

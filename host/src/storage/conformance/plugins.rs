@@ -168,6 +168,11 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
         .await
         .unwrap();
     let before = repository.plugin(acme, &orders).await.unwrap().unwrap();
+    let deleted_version = async || {
+        let version = repository.deleted_active_version(acme, &orders).await.unwrap();
+        version.map(|version| version.digest)
+    };
+    assert_eq!(deleted_version().await, None);
     assert!(
         repository
             .delete_plugin(acme, &orders, &change(2_010))
@@ -181,7 +186,9 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .unwrap()
     );
 
-    // Nothing of the deleted plugin is found or changed.
+    assert_eq!(deleted_version().await, Some(version.digest));
+
+    // Nothing else of the deleted plugin is found or changed.
     let (digest, now) = (version.digest, change(2_012));
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), None);
     assert!(repository.plugins(acme, Page::first(9)).await.unwrap().is_empty());
@@ -262,6 +269,7 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .unwrap()
     );
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), Some(before));
+    assert_eq!(deleted_version().await, None);
     assert_eq!(repository.grants(acme, &orders).await.unwrap(), grants);
     assert_eq!(repository.config(acme, &orders).await.unwrap(), config);
 }

@@ -86,6 +86,20 @@ impl Plugins for SqliteRepository {
         self.change_rows(tenant, change, delete, unavailable).await
     }
 
+    async fn deleted_active_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+    ) -> Result<Option<Version>, DbError> {
+        let row = sqlx::query(DELETED_ACTIVE_VERSION)
+            .bind(tenant.to_string())
+            .bind(name.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read_version).transpose()
+    }
+
     async fn restore_plugin(
         &self,
         tenant: TenantId,
@@ -409,6 +423,11 @@ const DELETED_PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions 
 /// A version of a plugin that is not deleted.
 const VERSION: &str = "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3 \
     AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL)";
+
+/// The active version of a deleted plugin.
+const DELETED_ACTIVE_VERSION: &str = "SELECT versions.* FROM plugins JOIN versions \
+    ON versions.tenant = plugins.tenant AND versions.plugin = plugins.name AND versions.digest = plugins.active \
+    WHERE plugins.tenant = $1 AND plugins.name = $2 AND plugins.deleted_at IS NOT NULL";
 
 /// All plugins of some tenants, whose ids are a JSON array.
 pub(super) const OF_TENANTS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \

@@ -38,7 +38,8 @@ pub fn run(
     let count = options.scaled(10_000, 100_000);
     let host = launch(options).start_on(folder.clone())?;
     let slots = slots(&host)?;
-    // By default a tenant cannot take all slots. With the second limit it does.
+    // By default a tenant runs few jobs. With the second limit it takes all slots but the reserved
+    // ones.
     let cases = [("the default limit", 8), ("every slot", slots)];
     let names = |case: usize| (0..FIRST).map(move |number| format!("first-{case}-{number}"));
     let mut firsts = Vec::new();

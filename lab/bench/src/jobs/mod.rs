@@ -47,7 +47,8 @@ pub fn run(options: &Options) -> Result<Found> {
     })
 }
 
-/// A host whose limits for jobs are never reached. A tenant may use every slot.
+/// A host whose limits for jobs are never reached. A tenant may use every slot that is not reserved
+/// for tenants without running jobs.
 fn launch(options: &Options) -> Launch {
     subject::launch(options)
         .set("limits.jobs_running", "1024")

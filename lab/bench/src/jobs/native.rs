@@ -50,7 +50,7 @@ impl Runner for Native {
 struct Everything;
 
 impl ClaimPolicy for Everything {
-    fn quota(&self, _: TenantId, running: u32) -> u32 {
+    fn quota(&self, _: TenantId, running: u32, _: u32) -> u32 {
         QUANTUM.min(SLOTS.saturating_sub(running))
     }
 

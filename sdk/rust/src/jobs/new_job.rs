@@ -137,7 +137,8 @@ impl NewJob {
     }
 
     /// Sets the unique key. While a job of this name with the same key waits or runs, no other one
-    /// is added, and [`enqueue`](Self::enqueue) returns the id of the one that is there.
+    /// is added, and [`enqueue`](Self::enqueue) returns the id of the one that is there. Keys have
+    /// at most 200 bytes; those that begin with `schedule:` are for schedules, and refused.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();
@@ -154,7 +155,8 @@ impl NewJob {
     }
 
     /// Sets the concurrency key. Of the jobs of this name with the same key, as many run at once as
-    /// `concurrency` of the manifest says. Without a key, all jobs of the name share one.
+    /// `concurrency` of the manifest says. Without a key, all jobs of the name share one. Keys that
+    /// begin with `schedule:` are refused, as for [`unique_key`](Self::unique_key).
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();

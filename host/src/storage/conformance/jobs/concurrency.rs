@@ -225,6 +225,32 @@ pub async fn a_held_job_keeps_its_key(repository: &dyn Repository) {
     assert_eq!(states(repository, acme, &ids).await, [JobState::Cancelled, READY]);
 }
 
+pub async fn a_key_without_order_takes_the_most_urgent_job_next(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    for ordered in [false, true] {
+        let mut ids = Vec::new();
+        for priority in [0, 5, 0, -1_000, 5] {
+            let job = NewJob {
+                priority,
+                ..keyed(acme, &format!("ordered: {ordered}"), 1, ordered)
+            };
+            ids.push(add(repository, job).await);
+        }
+        let mut ran = Vec::new();
+        for _ in 0..5 {
+            let next = claim_one(repository, NOW).await;
+            ran.push(next.job.new.id);
+            acknowledge(repository, &next, Ending::Done, NOW).await;
+        }
+        let expected = match ordered {
+            // The first one had the key to itself when it was added.
+            false => [0, 3, 2, 1, 4].map(|index: usize| ids[index]),
+            true => [0, 1, 2, 3, 4].map(|index: usize| ids[index]),
+        };
+        assert_eq!(ran, expected, "ordered: {ordered}");
+    }
+}
+
 pub async fn a_changed_limit_of_a_key_holds_for_new_jobs(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let narrow = add_keyed(repository, acme, 1, false, 2).await;

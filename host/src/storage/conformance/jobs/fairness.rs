@@ -11,6 +11,7 @@ use crate::storage::Repository;
 const ONE_EACH: Policy = Policy {
     running: u32::MAX,
     share: 1,
+    reserved: 0,
     stopped: Vec::new(),
 };
 
@@ -83,6 +84,67 @@ pub async fn a_tenant_has_no_more_running_jobs_than_it_may(repository: &dyn Repo
     assert_eq!(tenants_of(&round(repository, 9, NOW, &two).await.claimed), [acme]);
     let none = round(repository, 0, NOW, &Policy::default()).await;
     assert!(none.claimed.is_empty());
+}
+
+pub async fn reserved_slots_go_to_tenants_that_run_no_job(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    add_some(repository, acme, "send", 10).await;
+    let two_reserved = Policy {
+        share: 2,
+        reserved: 2,
+        ..Policy::default()
+    };
+    let first = round(repository, 6, NOW, &two_reserved).await;
+    assert_eq!(tenants_of(&first.claimed), [acme; 4]);
+    // Two slots are free, and the tenant gets none of them, so there is no reason to ask at once.
+    let second = round(repository, 2, NOW, &two_reserved).await;
+    assert_eq!((second.claimed.len(), second.more), (0, false));
+    add_some(repository, other, "send", 2).await;
+    let theirs = round(repository, 2, NOW, &two_reserved).await;
+    assert_eq!(tenants_of(&theirs.claimed), [other]);
+    assert!(round(repository, 1, NOW, &two_reserved).await.claimed.is_empty());
+    // A slot that becomes free beside the reserved ones goes to any tenant.
+    let freed = round(repository, 3, NOW, &two_reserved).await;
+    assert_eq!(freed.claimed.len(), 1);
+}
+
+pub async fn tenants_take_turns_beside_reserved_slots(repository: &dyn Repository) {
+    let mut tenants = Vec::new();
+    for number in 0..4 {
+        tenants.push(tenant(repository, &format!("t{number}")).await.id);
+    }
+    tenants.sort();
+    let (busy, small) = (&tenants[..3], tenants[3]);
+    for id in busy {
+        add_some(repository, *id, "send", 9).await;
+    }
+    let one_reserved = Policy {
+        reserved: 1,
+        ..ONE_EACH
+    };
+    let first = round(repository, 4, NOW, &one_reserved).await;
+    assert_eq!(tenants_of(&first.claimed), busy);
+    // All of them run jobs now, and in each round one slot is free beside the reserved one. A
+    // tenant with short jobs takes that one, and does not change whose turn it is.
+    let (mut cursor, mut claimed) = (first.cursor, Vec::new());
+    for _ in 0..7 {
+        add_some(repository, small, "send", 1).await;
+        let claims = repository
+            .claim_jobs("node-1", cursor, 2, NOW, &one_reserved)
+            .await
+            .unwrap();
+        cursor = claims.cursor;
+        for job in &claims.claimed {
+            match job.job.new.tenant == small {
+                true => {
+                    acknowledge(repository, job, Ending::Done, NOW).await;
+                }
+                false => claimed.push(job.job.new.tenant),
+            }
+        }
+    }
+    assert_eq!(claimed, busy.repeat(2));
 }
 
 pub async fn due_jobs_of_one_tenant_do_not_delay_those_of_others(repository: &dyn Repository) {

@@ -76,6 +76,8 @@ pub struct Policy {
     pub running: u32,
     /// How many jobs of a tenant are claimed before the next tenant has its turn.
     pub share: u32,
+    /// Slots for tenants that run no job.
+    pub reserved: u32,
     /// Kinds of jobs that cannot run, by their names.
     pub stopped: Vec<JobName>,
 }
@@ -85,14 +87,18 @@ impl Default for Policy {
         Self {
             running: u32::MAX,
             share: u32::MAX,
+            reserved: 0,
             stopped: Vec::new(),
         }
     }
 }
 
 impl ClaimPolicy for Policy {
-    fn quota(&self, _: TenantId, running: u32) -> u32 {
-        self.share.min(self.running.saturating_sub(running))
+    fn quota(&self, _: TenantId, running: u32, free: u32) -> u32 {
+        let unreserved = free.saturating_sub(self.reserved);
+        let available = if running == 0 { unreserved.max(1) } else { unreserved };
+        let wanted = self.share.min(self.running.saturating_sub(running));
+        wanted.min(available)
     }
 
     fn lease(&self, _: TenantId, _: &PluginName, job: &JobName) -> Option<Duration> {

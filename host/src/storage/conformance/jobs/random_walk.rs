@@ -186,6 +186,7 @@ impl<'a> Walk<'a> {
         Policy {
             running: RUNNING,
             share: 1 + u32::try_from(self.random.below(3)).unwrap(),
+            reserved: 0,
             stopped,
         }
     }

@@ -52,6 +52,7 @@ pub(super) async fn claim(
         holds: HELD,
         claimed: Vec::new(),
         cursor,
+        passed_over: false,
         more: false,
         is_changed: false,
         effects: Effects::default(),
@@ -77,6 +78,8 @@ struct Round<'a> {
     holds: usize,
     claimed: Vec<(i64, ClaimedJob)>,
     cursor: Option<TenantId>,
+    /// Whether a tenant got nothing only because the free slots are reserved.
+    passed_over: bool,
     more: bool,
     is_changed: bool,
     effects: Effects,
@@ -101,7 +104,7 @@ impl Round<'_> {
         let begin = self.cursor.map_or_else(String::new, |cursor| cursor.to_string());
         let mut position = begin.clone();
         let mut wrapped = begin.is_empty();
-        let mut unfinished = Vec::new();
+        let (mut unfinished, mut last) = (Vec::new(), self.cursor);
         for _ in 0..TENANTS {
             if self.is_full() {
                 self.more = true;
@@ -129,8 +132,11 @@ impl Round<'_> {
                 running: row::number(&found, "running")?,
             };
             position = tenant;
+            last = Some(visit.tenant);
             unfinished.extend(self.visit(visit).await?);
         }
+        // The next round looks at the tenants behind these.
+        self.cursor = last;
         self.more = true;
         Ok(unfinished)
     }
@@ -156,8 +162,12 @@ impl Round<'_> {
     /// Takes jobs of a tenant. Returns the tenant if it has more jobs and could take them.
     async fn visit(&mut self, visit: Visit) -> Result<Option<Visit>, DbError> {
         let Visit { tenant, mut running } = visit;
-        self.cursor = Some(tenant);
-        let mut quota = self.policy.quota(tenant, running).min(self.slots);
+        let mut quota = self.policy.quota(tenant, running, self.slots).min(self.slots);
+        // The next round begins with the first tenant that was passed over.
+        self.passed_over |= quota == 0 && self.policy.quota(tenant, running, u32::MAX) > 0;
+        if quota > 0 && !self.passed_over {
+            self.cursor = Some(tenant);
+        }
         let mut block = quota;
         let mut has_more = true;
         while quota > 0 && has_more && self.holds > 0 {
@@ -200,7 +210,9 @@ impl Round<'_> {
             self.hold(&held).await?;
             block = BLOCK;
         }
-        let could_take = has_more && self.policy.quota(tenant, running) > 0;
+        // Without a free slot, no quota says whether the tenant could take more.
+        self.more |= has_more && self.slots == 0;
+        let could_take = has_more && self.policy.quota(tenant, running, self.slots) > 0;
         Ok(could_take.then_some(Visit { tenant, running }))
     }
 

@@ -1,8 +1,8 @@
 //! Concurrency keys: how many jobs of a key are ready or running, and which one is next.
 //!
 //! A job with a key that becomes due is first blocked. Settling its key then makes it ready if
-//! there is room. So jobs of a key become ready in the order of their addition, whatever made the
-//! room.
+//! there is room. So whatever made the room, jobs of an ordered key become ready in the order of
+//! their addition, and those of other keys by priority and then in that order.
 
 use sqlx::SqliteConnection;
 
@@ -96,8 +96,10 @@ async fn write(connection: &mut SqliteConnection, key: &Key, occupied: u32) -> R
 pub(super) const OCCUPIED: &str = "SELECT occupied FROM job_keys \
     WHERE tenant = $1 AND plugin = $2 AND name = $3 AND concurrency_key = $4";
 
+/// The expression is that of the index `jobs_next_of_key`.
 pub(super) const NEXT: &str = "SELECT seq, concurrency_limit FROM jobs WHERE state = 'blocked' \
-    AND tenant = $1 AND plugin = $2 AND name = $3 AND concurrency_key = $4 ORDER BY seq LIMIT $5";
+    AND tenant = $1 AND plugin = $2 AND name = $3 AND concurrency_key = $4 \
+    ORDER BY CASE concurrency_ordered WHEN 1 THEN 0 ELSE priority END, seq LIMIT $5";
 
 pub(super) const READY: &str =
     "UPDATE jobs SET state = 'ready', occupies = 1 WHERE seq IN (SELECT value FROM json_each($1))";

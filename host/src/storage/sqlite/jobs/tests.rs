@@ -53,7 +53,7 @@ const STATEMENTS: [(&str, &[&str]); 37] = [
     ),
     (
         keys::NEXT,
-        &["jobs_blocked (tenant=? AND plugin=? AND name=? AND concurrency_key=?)"],
+        &["jobs_next_of_key (tenant=? AND plugin=? AND name=? AND concurrency_key=?)"],
     ),
     (keys::READY, &["INTEGER PRIMARY KEY"]),
     (promote::DUE_TENANTS, &["job_counts_by_next_due (next_due<?)"]),
@@ -173,7 +173,7 @@ async fn add_backlog(repository: &SqliteRepository, tenant: TenantId, state: &st
 struct OneEach;
 
 impl ClaimPolicy for OneEach {
-    fn quota(&self, _: TenantId, _: u32) -> u32 {
+    fn quota(&self, _: TenantId, _: u32, _: u32) -> u32 {
         1
     }
 

@@ -12,6 +12,9 @@ use crate::{db, events, jobs};
 /// The longest unique or concurrency key, in bytes.
 const MAX_KEY: usize = 200;
 
+/// The beginning of the keys of schedules.
+pub(super) const SCHEDULE_KEY: &str = "schedule:";
+
 /// The range of priorities is from minus this number to it.
 const PRIORITY: i32 = 1_000;
 
@@ -236,13 +239,20 @@ fn check_payload(payload: &str, limits: &Limits) -> Result<(), Refusal> {
 }
 
 fn check_key(kind: &str, key: Option<&str>) -> Result<(), Refusal> {
-    let bytes = key.map_or(0, str::len);
-    if bytes <= MAX_KEY {
-        return Ok(());
+    let key = key.unwrap_or_default();
+    let bytes = key.len();
+    if bytes > MAX_KEY {
+        return Err(Refusal::Invalid(format!(
+            "the {kind} key has {bytes} bytes, and {MAX_KEY} is the most; use a hash of it"
+        )));
     }
-    Err(Refusal::Invalid(format!(
-        "the {kind} key has {bytes} bytes, and {MAX_KEY} is the most; use a hash of it"
-    )))
+    if key.starts_with(SCHEDULE_KEY) {
+        return Err(Refusal::Invalid(format!(
+            "the {kind} key begins with `{SCHEDULE_KEY}`, which is for the keys of schedules; let it begin with another \
+             text"
+        )));
+    }
+    Ok(())
 }
 
 /// A time that has passed is now.

@@ -271,7 +271,11 @@ impl Queue {
                 .live
                 .iter_mut()
                 .filter(|entry| entry.state == State::Blocked && entry.has(name, &bound.key));
-            let Some(next) = blocked.min_by_key(|entry| entry.sequence) else {
+            let next = blocked.min_by_key(|entry| {
+                let priority = if bound.ordered { 0 } else { entry.new.job.priority };
+                (priority, entry.sequence)
+            });
+            let Some(next) = next else {
                 return;
             };
             next.state = State::Ready;
@@ -404,6 +408,24 @@ mod tests {
         assert_eq!(claim(&mut queue, 1_000), None);
         assert_eq!(queue.end("b", Ok(()), 1_000), Outcome::Done);
         assert_eq!(claim(&mut queue, 1_000).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn of_the_jobs_that_wait_for_a_key_the_most_urgent_one_is_next_unless_they_are_ordered() {
+        for (ordered, expected) in [(false, ["a", "c", "b"]), (true, ["a", "b", "c"])] {
+            let mut queue = Queue::default();
+            for (id, priority) in [("a", 0), ("b", 0), ("c", -1)] {
+                let mut new = entry(id, bound(1, ordered));
+                new.job.priority = priority;
+                queue.add(new);
+            }
+            let order = expected.map(|_| {
+                let id = claim(&mut queue, 0).expect("a job");
+                assert_eq!(queue.end(&id, Ok(()), 0), Outcome::Done);
+                id
+            });
+            assert_eq!(order, expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::Background;
+use super::accept::SCHEDULE_KEY;
 use super::queue::Bound;
 use super::spec::{Overlap, ScheduleSpec};
 use crate::jobs::Origin;
@@ -79,10 +80,12 @@ impl Background {
             due_at: due,
         };
         let mut entry = self.entry(&spec, schedule.payload.clone(), origin, 0, due);
-        let key = format!("schedule:{}", schedule.name);
-        match schedule.overlap {
-            Overlap::Skip => entry.job.unique_key = Some(key),
-            Overlap::Queue => {
+        let key = format!("{SCHEDULE_KEY}{}", schedule.name);
+        match (schedule.overlap, entry.bound.is_some()) {
+            (Overlap::Skip, _) => entry.job.unique_key = Some(key),
+            // The bound of the kind of job holds for all of its jobs.
+            (Overlap::Queue, true) => {}
+            (Overlap::Queue, false) => {
                 entry.bound = Some(Bound {
                     key,
                     limit: 1,
