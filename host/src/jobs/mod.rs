@@ -15,6 +15,7 @@ mod live_counts;
 mod logged_errors;
 mod maintenance;
 mod outbox_entry;
+mod outbox_room;
 mod policy;
 mod queue;
 mod recover;
