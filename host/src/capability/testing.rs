@@ -1,16 +1,18 @@
 //! Test invocations, and a job queue and mail in memory, for host calls without WebAssembly.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::database::{DatabaseError, OutboxMarks};
+use super::database::{DatabaseError, OutboxMarks, OutboxRoom};
 use super::email::{MailQueue, MailRefused, MailSender};
-use super::jobs::queue::{JobQueue, QueueError};
+use super::jobs::queue::{JobQueue, PublishError, QueueError};
 use super::{ActiveVersion, Invocation};
 use crate::domain::clock::{Clock as _, SystemClock};
+use crate::domain::event::{MOST_RECEIVERS, Topic};
 use crate::domain::grant::Grants;
 use crate::domain::id::{InvocationId, JobId, MailId, TenantId, VersionDigest};
 use crate::domain::invocation::{Trigger, Usage};
@@ -83,6 +85,35 @@ pub struct Told {
 pub struct QueueInMemory {
     told: Mutex<Told>,
     fails: Mutex<Option<QueueError>>,
+    /// The receivers of each event, if they were set; one otherwise.
+    receivers: Mutex<Option<u64>>,
+    /// The jobs for which transactions have room, or had it when they were committed.
+    reserved: Arc<AtomicU64>,
+}
+
+/// Room that a [`QueueInMemory`] gave.
+struct RoomInMemory {
+    jobs: u64,
+    reserved: Arc<AtomicU64>,
+    is_committed: bool,
+}
+
+impl OutboxRoom for RoomInMemory {
+    fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    fn committed(mut self: Box<Self>) {
+        self.is_committed = true;
+    }
+}
+
+impl Drop for RoomInMemory {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            self.reserved.fetch_sub(self.jobs, Ordering::SeqCst);
+        }
+    }
 }
 
 impl QueueInMemory {
@@ -94,6 +125,16 @@ impl QueueInMemory {
     /// Sets the error of every call.
     pub fn fail(&self, error: Option<QueueError>) {
         *self.fails.lock().unwrap() = error;
+    }
+
+    /// Sets how many receivers each event has.
+    pub fn set_receivers(&self, receivers: u64) {
+        *self.receivers.lock().unwrap() = Some(receivers);
+    }
+
+    /// The jobs for which open and committed transactions have room.
+    pub fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), QueueError> {
@@ -133,19 +174,44 @@ impl JobQueue for QueueInMemory {
         Ok(id)
     }
 
-    async fn publish(&self, _: TenantId, event: PublishedEvent, _: &Limits) -> Result<(), QueueError> {
+    async fn publish(&self, _: TenantId, event: PublishedEvent, _: &Limits) -> Result<(), PublishError> {
         self.check()?;
         self.told().events.push(event);
         Ok(())
     }
 
+    async fn receivers(&self, _: TenantId, _: &Topic) -> Result<u64, PublishError> {
+        self.check()?;
+        let receivers = self.receivers.lock().unwrap().unwrap_or(1);
+        match receivers <= u64::from(MOST_RECEIVERS) {
+            true => Ok(receivers),
+            false => Err(PublishError::TooManyReceivers),
+        }
+    }
+
     fn has_room(&self, _: TenantId, more: u64, limits: &Limits) -> Result<(), QueueError> {
         self.check()?;
-        let (live, limit) = (as_u64(self.told().jobs.len()), limits.job_backlog.into());
+        let live = as_u64(self.told().jobs.len()) + self.reserved();
+        let limit = limits.job_backlog.into();
         if live + more > limit {
             return Err(QueueError::Full { live, limit });
         }
         Ok(())
+    }
+
+    fn reserve(
+        &self,
+        tenant: TenantId,
+        jobs: u64,
+        limits: &Limits,
+    ) -> Result<Box<dyn OutboxRoom>, QueueError> {
+        self.has_room(tenant, jobs, limits)?;
+        self.reserved.fetch_add(jobs, Ordering::SeqCst);
+        Ok(Box::new(RoomInMemory {
+            jobs,
+            reserved: self.reserved.clone(),
+            is_committed: false,
+        }))
     }
 
     fn outbox_written(&self, tenant: TenantId) {

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::clock::Timestamp;
 use super::id::{EventId, PluginName};
 
+/// The most receivers of an event in its tenant: the kinds of jobs that subscribe to its topic and
+/// the webhook endpoints together. The event becomes one job for each.
+pub const MOST_RECEIVERS: u16 = 200;
+
 /// An event without its data. The names of the members are those of CloudEvents 1.0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {

@@ -79,7 +79,7 @@ impl HostJob {
             tenant,
             plugin: PluginName::host(),
             name: self.name(),
-            payload,
+            payload: payload.into(),
             origin: JobOrigin::Enqueued,
             priority: 0,
             run_at: now,
@@ -114,7 +114,7 @@ mod tests {
         let now = Timestamp(7);
         let job = HostJob::Mail.job(TenantId::generate(), "id".to_owned(), now);
         assert!(job.plugin.is_host());
-        assert_eq!((job.name.as_str(), job.payload.as_str()), ("mail", "id"));
+        assert_eq!((job.name.as_str(), &*job.payload), ("mail", "id"));
         assert_eq!((job.run_at, job.created_at, job.max_attempts), (now, now, 16));
     }
 }

@@ -1,6 +1,7 @@
 //! Jobs: background work of plugins that the host stores and runs at least once.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -71,8 +72,9 @@ pub struct NewJob {
     pub plugin: PluginName,
     /// The kind of job.
     pub name: JobName,
-    /// What the plugin gets, JSON by convention.
-    pub payload: String,
+    /// What the plugin gets, JSON by convention. The jobs of an event share it in memory.
+    #[serde(with = "shared_text")]
+    pub payload: Arc<str>,
     /// Why it exists.
     pub origin: JobOrigin,
     /// Jobs with a lower number run first.
@@ -272,6 +274,21 @@ pub enum Ending {
     },
     /// Somebody cancelled it.
     Cancelled,
+}
+
+/// Writes and reads a shared text as a text.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 impl Default for Backoff {

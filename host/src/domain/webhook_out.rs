@@ -188,6 +188,13 @@ pub struct NotedAttempt {
     pub next_at: Option<Timestamp>,
 }
 
+impl EndpointTopics {
+    /// Whether events on a topic are delivered to it.
+    pub fn gets(&self, topic: &Topic) -> bool {
+        self.topics.iter().any(|pattern| pattern.matches(topic))
+    }
+}
+
 impl DeliveryState {
     /// All states.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Delivered, Self::Failed, Self::Cancelled];
@@ -244,16 +251,15 @@ pub fn body(event: &Event, data: &str) -> String {
 }
 
 /// The deliveries of an event, one for each endpoint of its topic, and their jobs.
-pub fn deliveries(
+pub fn deliveries<'a>(
     tenant: TenantId,
     published: &PublishedEvent,
-    endpoints: &[EndpointTopics],
+    endpoints: impl IntoIterator<Item = &'a EndpointTopics>,
     now: Timestamp,
 ) -> FanOut {
     let (mut jobs, mut deliveries) = (Vec::new(), Vec::new());
     for endpoint in endpoints {
-        let mut topics = endpoint.topics.iter();
-        if !topics.any(|pattern| pattern.matches(&published.event.topic)) {
+        if !endpoint.gets(&published.event.topic) {
             continue;
         }
         let id = DeliveryId::generate();
@@ -375,7 +381,7 @@ mod tests {
         let reached: Vec<_> = outgoing.deliveries.iter().map(|new| new.endpoint).collect();
         assert_eq!(reached, [endpoints[0].id, endpoints[2].id]);
         for (job, delivery) in fan_out.jobs.iter().zip(&outgoing.deliveries) {
-            assert_eq!((job.id, &job.payload), (delivery.job, &delivery.id.to_string()));
+            assert_eq!((job.id, &*job.payload), (delivery.job, delivery.id.to_string().as_str()));
             assert_eq!((job.depth, job.tenant, job.run_at), (2, tenant, Timestamp(7)));
         }
         let nobody = deliveries(tenant, &published("stock.low"), &endpoints[..2], Timestamp(7));

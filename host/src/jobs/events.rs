@@ -1,30 +1,34 @@
-//! Finds the subscribers and the endpoints of an event, and makes a job for each.
+//! Finds the receivers of an event, its subscribers and endpoints, and makes a job for each.
 //!
 //! A subscriber is a kind of job of a plugin of the same tenant. It gets one job for an event, even
 //! if two of its patterns stand for the topic. A plugin that cannot be served now keeps its
-//! subscriptions: its jobs wait.
+//! subscriptions: its jobs wait. The receivers are counted before their jobs are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::logged_errors::{WorkError, in_time};
+use crate::capability::jobs::PublishError;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::TopicPattern;
-use crate::domain::id::{EndpointId, JobId, PluginName, TenantId};
+use crate::domain::event::{MOST_RECEIVERS, Topic, TopicPattern};
+use crate::domain::id::{EndpointId, JobId, JobName, PluginName, TenantId};
 use crate::domain::job::{ConcurrencyKey, JobOrigin, JobSpec, NewJob};
 use crate::domain::outbox::PublishedEvent;
+use crate::domain::units::as_u64;
 use crate::domain::webhook_out::{self, EndpointTopics, FanOut};
 use crate::storage::Repository;
 use crate::tenants::{Routing, TenantRoutes};
 
-/// The subscriptions of a tenant's plugins, by plugin, and the tenant's endpoints.
-#[derive(Debug)]
+/// The subscriptions of a tenant's plugins, and the tenant's endpoints.
 pub(super) struct Subscribers {
-    subscribers: Vec<Subscriber>,
-    endpoints: Vec<EndpointTopics>,
+    routes: Arc<TenantRoutes>,
+    /// The subscriptions of plugins whose active version cannot be served.
+    unavailable: Vec<Subscriber>,
+    /// The endpoint that gets nothing.
+    without: Option<EndpointId>,
 }
 
 /// A subscription with the kind of job that it adds.
-#[derive(Debug)]
 struct Subscriber {
     plugin: PluginName,
     topic: TopicPattern,
@@ -53,66 +57,94 @@ impl Subscribers {
         let routes = routing.tenant_by_id(tenant);
         let routes = routes.filter(|routes| routes.problem.is_none());
         let routes = routes.ok_or(UnknownSubscribers::TenantMissing)?;
-        let mut subscribers = Vec::new();
-        for (plugin, served) in &routes.plugins {
-            for subscription in served.subscriptions() {
-                // The manifest's checks guarantee that the job exists.
-                if let Some(job) = served.jobs().get(&subscription.job) {
-                    subscribers.push(Subscriber {
-                        plugin: plugin.clone(),
-                        topic: subscription.topic.clone(),
-                        job: job.job.spec.clone(),
-                    });
-                }
-            }
-        }
-        if !routes.unavailable.is_empty() {
-            add_unavailable(&mut subscribers, &routes, db).await?;
-        }
-        subscribers.sort_by(|a, b| (&a.plugin, &a.job.name).cmp(&(&b.plugin, &b.job.name)));
+        let unavailable = match routes.unavailable.is_empty() {
+            true => Vec::new(),
+            false => unavailable(&routes, db).await?,
+        };
         Ok(Self {
-            subscribers,
-            endpoints: routes.endpoints.to_vec(),
+            routes,
+            unavailable,
+            without: None,
         })
     }
 
     /// The same, but for this endpoint.
-    pub fn without(mut self, endpoint: EndpointId) -> Self {
-        self.endpoints.retain(|other| other.id != endpoint);
-        self
+    pub fn without(self, endpoint: EndpointId) -> Self {
+        Self {
+            without: Some(endpoint),
+            ..self
+        }
+    }
+
+    /// How many jobs an event on a topic becomes.
+    pub fn count(&self, topic: &Topic) -> Result<u64, PublishError> {
+        let most = usize::from(MOST_RECEIVERS);
+        let endpoints = self.endpoints(topic).count();
+        let mut kinds = HashSet::new();
+        for (plugin, kind) in self.kinds(topic) {
+            kinds.insert((plugin, &kind.name));
+            if kinds.len() + endpoints > most {
+                break;
+            }
+        }
+        match kinds.len() + endpoints {
+            count if count <= most => Ok(as_u64(count)),
+            _ => Err(PublishError::TooManyReceivers),
+        }
     }
 
     /// What an event becomes: a job for each subscriber, and one for each delivery to an endpoint.
+    /// If there are more than [`MOST_RECEIVERS`], the first ones in the order of plugins get it.
     pub fn fan_out(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> FanOut {
-        let mut fan_out = webhook_out::deliveries(tenant, event, &self.endpoints, now);
-        let deliveries = std::mem::take(&mut fan_out.jobs);
-        fan_out.jobs = self.jobs(tenant, event, now);
-        fan_out.jobs.extend(deliveries);
-        fan_out
+        let (topic, most) = (&event.event.topic, usize::from(MOST_RECEIVERS));
+        let kinds: BTreeMap<(&PluginName, &JobName), &JobSpec> = self
+            .kinds(topic)
+            .map(|(plugin, kind)| ((plugin, &kind.name), kind))
+            .collect();
+        let payload: Arc<str> = event.data.as_str().into();
+        let mut jobs = Vec::with_capacity(kinds.len().min(most));
+        for ((plugin, _), kind) in kinds.into_iter().take(most) {
+            jobs.push(job_for((tenant, plugin, kind), event, &payload, now));
+        }
+        let endpoints = self.endpoints(topic).take(most - jobs.len());
+        let delivered = webhook_out::deliveries(tenant, event, endpoints, now);
+        jobs.extend(delivered.jobs);
+        FanOut {
+            jobs,
+            outgoing: delivered.outgoing,
+        }
     }
 
-    /// The jobs of the subscribers of an event, in the order of plugins.
-    fn jobs(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> Vec<NewJob> {
-        let mut seen = BTreeSet::new();
-        let matching = self.subscribers.iter().filter(|subscriber| {
-            subscriber.topic.matches(&event.event.topic)
-                && seen.insert((&subscriber.plugin, &subscriber.job.name))
+    /// The kinds of jobs that subscribe to a topic. A kind with two matching patterns is there
+    /// twice.
+    fn kinds<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = (&'a PluginName, &'a JobSpec)> {
+        let served = self.routes.plugins.iter().flat_map(move |(plugin, served)| {
+            let subscriptions = served.subscriptions().iter();
+            let matching = subscriptions.filter(move |subscription| subscription.topic.matches(topic));
+            // The manifest's checks guarantee that the job exists.
+            matching.filter_map(move |subscription| {
+                let kind = served.jobs().get(&subscription.job)?;
+                Some((plugin, &kind.job.spec))
+            })
         });
-        matching
-            .map(|subscriber| subscriber.job_for(tenant, event, now))
-            .collect()
+        let unavailable = self.unavailable.iter();
+        let unavailable = unavailable.filter(move |subscriber| subscriber.topic.matches(topic));
+        served.chain(unavailable.map(|subscriber| (&subscriber.plugin, &subscriber.job)))
+    }
+
+    /// The endpoints that get events on a topic.
+    fn endpoints<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = &'a EndpointTopics> {
+        let endpoints = self.routes.endpoints.iter();
+        endpoints.filter(move |endpoint| Some(endpoint.id) != self.without && endpoint.gets(topic))
     }
 }
 
-/// Adds the subscriptions of plugins whose active version cannot be served, from their manifests. A
+/// The subscriptions of plugins whose active version cannot be served, from their manifests. A
 /// plugin whose row cannot be read has none until it can.
-async fn add_unavailable(
-    subscribers: &mut Vec<Subscriber>,
-    routes: &TenantRoutes,
-    db: &dyn Repository,
-) -> Result<(), WorkError> {
+async fn unavailable(routes: &TenantRoutes, db: &dyn Repository) -> Result<Vec<Subscriber>, WorkError> {
+    let mut subscribers = Vec::new();
     let Some(stored) = in_time(db.routed_tenant(routes.id)).await? else {
-        return Ok(());
+        return Ok(subscribers);
     };
     for plugin in stored.plugins {
         let name = plugin.plugin.name;
@@ -133,32 +165,36 @@ async fn add_unavailable(
             }
         }
     }
-    Ok(())
+    Ok(subscribers)
 }
 
-impl Subscriber {
-    fn job_for(&self, tenant: TenantId, event: &PublishedEvent, now: Timestamp) -> NewJob {
-        NewJob {
-            id: JobId::generate(),
-            tenant,
-            plugin: self.plugin.clone(),
-            name: self.job.name.clone(),
-            payload: event.data.clone(),
-            origin: JobOrigin::Event {
-                event: event.event.clone(),
-            },
-            priority: 0,
-            run_at: now,
-            max_attempts: self.job.attempts.get(),
-            backoff: self.job.backoff,
-            unique_key: None,
-            concurrency: self.job.concurrency.map(|bound| ConcurrencyKey {
-                key: String::new(),
-                bound,
-            }),
-            depth: event.depth,
-            traceparent: event.traceparent.clone(),
-            created_at: now,
-        }
+/// The job of a subscriber of an event.
+fn job_for(
+    (tenant, plugin, kind): (TenantId, &PluginName, &JobSpec),
+    event: &PublishedEvent,
+    payload: &Arc<str>,
+    now: Timestamp,
+) -> NewJob {
+    NewJob {
+        id: JobId::generate(),
+        tenant,
+        plugin: plugin.clone(),
+        name: kind.name.clone(),
+        payload: payload.clone(),
+        origin: JobOrigin::Event {
+            event: event.event.clone(),
+        },
+        priority: 0,
+        run_at: now,
+        max_attempts: kind.attempts.get(),
+        backoff: kind.backoff,
+        unique_key: None,
+        concurrency: kind.concurrency.map(|bound| ConcurrencyKey {
+            key: String::new(),
+            bound,
+        }),
+        depth: event.depth,
+        traceparent: event.traceparent.clone(),
+        created_at: now,
     }
 }

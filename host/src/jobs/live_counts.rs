@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::outbox_room::Committed;
 use crate::capability::jobs::QueueError;
 use crate::domain::id::TenantId;
 
@@ -26,6 +27,8 @@ struct Count {
     since: u64,
     /// What is being added now.
     adding: u64,
+    /// What transactions committed.
+    committed: Committed,
 }
 
 /// Room in a tenant's backlog for jobs that are being added. Dropping it gives the room back.
@@ -38,7 +41,7 @@ pub(super) struct Reserved<'a> {
 
 impl Count {
     fn live(&self) -> u64 {
-        self.stored + self.before + self.since + self.adding
+        self.stored + self.before + self.since + self.adding + self.committed.waiting()
     }
 }
 
@@ -51,15 +54,39 @@ impl LiveCounts {
 
     /// Reserves room for `jobs` jobs that are about to be added.
     pub fn reserve(&self, tenant: TenantId, jobs: u64, limit: u64) -> Result<Reserved<'_>, QueueError> {
-        let mut tenants = self.lock();
-        let count = tenants.entry(tenant).or_default();
-        is_within(count.live(), jobs, limit)?;
-        count.adding += jobs;
+        self.take_room(tenant, jobs, limit)?;
         Ok(Reserved {
             counts: self,
             tenant,
             jobs,
         })
+    }
+
+    /// Takes room for `jobs` jobs, unless they would exceed the limit.
+    pub fn take_room(&self, tenant: TenantId, jobs: u64, limit: u64) -> Result<(), QueueError> {
+        let mut tenants = self.lock();
+        let count = tenants.entry(tenant).or_default();
+        is_within(count.live(), jobs, limit)?;
+        count.adding += jobs;
+        Ok(())
+    }
+
+    /// Gives room back that [`Self::take_room`] took.
+    pub fn give_room_back(&self, tenant: TenantId, jobs: u64) {
+        if let Some(count) = self.lock().get_mut(&tenant) {
+            count.adding = count.adding.saturating_sub(jobs);
+        }
+    }
+
+    /// See [`Committed::total`].
+    pub fn committed(&self, tenant: TenantId) -> u64 {
+        let tenants = self.lock();
+        tenants.get(&tenant).map_or(0, |count| count.committed.total())
+    }
+
+    /// Changes what is known of a tenant's committed transactions.
+    pub fn change_committed<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Committed) -> T) -> T {
+        change(&mut self.lock().entry(tenant).or_default().committed)
     }
 
     /// Counts jobs that were added without a reservation.
@@ -85,7 +112,7 @@ impl LiveCounts {
         for (tenant, live) in stored {
             tenants.entry(tenant).or_default().stored = live;
         }
-        tenants.retain(|_, count| count.live() > 0);
+        tenants.retain(|_, count| count.live() > 0 || count.committed.is_used());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Count>> {
@@ -103,9 +130,7 @@ impl Reserved<'_> {
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        if let Some(count) = self.counts.lock().get_mut(&self.tenant) {
-            count.adding = count.adding.saturating_sub(self.jobs);
-        }
+        self.counts.give_room_back(self.tenant, self.jobs);
     }
 }
 

@@ -16,6 +16,7 @@ mod logged_errors;
 mod lost;
 mod maintenance;
 mod outbox_entry;
+mod outbox_room;
 mod policy;
 mod queue;
 mod recover;

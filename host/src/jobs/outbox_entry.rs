@@ -11,10 +11,14 @@ use serde_json::Value;
 
 use super::events::Subscribers;
 use crate::domain::clock::Timestamp;
+use crate::domain::event::MOST_RECEIVERS;
 use crate::domain::id::{JobId, JobName, PluginName, TenantId};
 use crate::domain::job::{Backoff, JobOrigin, NewJob};
 use crate::domain::outbox::{OutboxEntry, UNUSABLE_ENTRY};
 use crate::domain::webhook_out::OutgoingEvent;
+
+/// What becomes of an unusable entry.
+const KEPT: &str = "it is kept as a job that does not run";
 
 /// The plugin of an unusable entry that names none.
 const UNKNOWN: &str = "unknown";
@@ -26,8 +30,16 @@ pub(super) struct EntryJobs {
     pub jobs: Vec<NewJob>,
     /// The event for the tenant's endpoints, whose deliveries are among the jobs.
     pub outgoing: Option<OutgoingEvent>,
-    /// Why the entry cannot be used.
+    /// What is wrong with the entry, and what becomes of it.
     pub problem: Option<String>,
+}
+
+impl EntryJobs {
+    /// The bytes of all payloads in the control plane's database, where each job has its own.
+    pub fn bytes(&self) -> usize {
+        let payloads: usize = self.jobs.iter().map(|job| job.payload.len()).sum();
+        payloads + self.outgoing.as_ref().map_or(0, |event| event.body.len())
+    }
 }
 
 /// Reads an entry of a tenant's database. Its text comes from a file, so nothing in it is relied
@@ -36,10 +48,18 @@ pub(super) fn jobs_of(tenant: TenantId, text: &str, subscribers: &Subscribers, n
     let problem = match serde_json::from_str(text) {
         Ok(OutboxEntry::Event(event)) => {
             let fan_out = subscribers.fan_out(tenant, &event, now);
+            // They were counted when it was published.
+            let is_cut = fan_out.jobs.len() >= usize::from(MOST_RECEIVERS)
+                && subscribers.count(&event.event.topic).is_err();
             return EntryJobs {
                 jobs: fan_out.jobs,
                 outgoing: fan_out.outgoing,
-                problem: None,
+                problem: is_cut.then(|| {
+                    format!(
+                        "the event {} has more than {MOST_RECEIVERS} receivers now; the first {MOST_RECEIVERS} get it",
+                        event.event.id
+                    )
+                }),
             };
         }
         Ok(OutboxEntry::Job(job)) if job.tenant == tenant => {
@@ -49,8 +69,8 @@ pub(super) fn jobs_of(tenant: TenantId, text: &str, subscribers: &Subscribers, n
                 problem: None,
             };
         }
-        Ok(OutboxEntry::Job(job)) => format!("it belongs to the tenant {}", job.tenant),
-        Err(error) => format!("it cannot be read: {error}"),
+        Ok(OutboxEntry::Job(job)) => format!("it belongs to the tenant {}; {KEPT}", job.tenant),
+        Err(error) => format!("it cannot be read: {error}; {KEPT}"),
     };
     EntryJobs {
         jobs: vec![unusable(tenant, text, now)],
@@ -69,7 +89,7 @@ fn unusable(tenant: TenantId, text: &str, now: Timestamp) -> NewJob {
         tenant,
         plugin: plugin.unwrap_or_else(|| valid(UNKNOWN)),
         name: valid::<JobName>(UNUSABLE_ENTRY),
-        payload: text.to_owned(),
+        payload: text.into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: now,

@@ -8,12 +8,14 @@ use tokio::runtime::Handle;
 use super::counters::Counters;
 use super::events::{Subscribers, UnknownSubscribers};
 use super::group_commit::{GroupCommit, count_new};
-use super::live_counts::LiveCounts;
+use super::live_counts::{LiveCounts, Reserved};
 use super::logged_errors::{LoggedErrors, WorkError, in_time};
+use super::outbox_room::Room;
 use super::wake::Wake;
-use crate::capability::database::{DatabaseError, OutboxMarks};
-use crate::capability::jobs::{JobQueue, QueueError};
+use crate::capability::database::{DatabaseError, OutboxMarks, OutboxRoom};
+use crate::capability::jobs::{JobQueue, PublishError, QueueError};
 use crate::domain::clock::SharedClock;
+use crate::domain::event::Topic;
 use crate::domain::id::{EndpointId, JobId, TenantId};
 use crate::domain::job::NewJob;
 use crate::domain::limits::Limits;
@@ -33,7 +35,7 @@ pub struct Queue {
     commits: Arc<GroupCommit>,
     /// Where events for endpoints are committed.
     runtime: Handle,
-    pub(super) live: LiveCounts,
+    pub(super) live: Arc<LiveCounts>,
     pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
@@ -54,21 +56,18 @@ impl Queue {
             routing,
             wake,
             clock,
-            live: LiveCounts::default(),
+            live: Arc::default(),
             logged_errors: LoggedErrors::default(),
         }
     }
 
-    /// Adds jobs of one tenant, all of them or none, unless they exceed its backlog. Returns the
-    /// results in the order of `jobs`, once they are durable.
-    pub(super) async fn add_all(
+    /// Adds jobs for which there is room, all of them or none. Returns the results in the order of
+    /// `jobs`, once they are durable.
+    async fn add_reserved(
         &self,
-        tenant: TenantId,
         jobs: Vec<NewJob>,
-        limits: &Limits,
+        reserved: Reserved<'_>,
     ) -> Result<Vec<Added>, QueueError> {
-        let limit = u64::from(limits.job_backlog);
-        let reserved = self.live.reserve(tenant, as_u64(jobs.len()), limit)?;
         let added = self.commits.add(jobs).await?;
         reserved.are_added(as_u64(count_new(&added)));
         Ok(added)
@@ -84,16 +83,13 @@ impl Queue {
         }
     }
 
-    /// Adds what an event became, unless that exceeds the tenant's backlog. It is added as a whole
-    /// although the caller may stop waiting.
+    /// Adds what an event became. It is added as a whole although the caller may stop waiting.
     async fn add_fan_out(
         &self,
         tenant: TenantId,
         fan_out: FanOut,
-        limits: &Limits,
+        reserved: Reserved<'_>,
     ) -> Result<(), QueueError> {
-        let (count, limit) = (as_u64(fan_out.jobs.len()), u64::from(limits.job_backlog));
-        let reserved = self.live.reserve(tenant, count, limit)?;
         let (db, wake, counters) = (self.db.clone(), self.wake.clone(), self.counters.clone());
         let adding = self.runtime.spawn(async move {
             let added = in_time(db.add_fan_out(tenant, &fan_out)).await?;
@@ -114,6 +110,22 @@ impl Queue {
         }
         reserved.are_added(added.map_err(|_| QueueError::Unavailable)?);
         Ok(())
+    }
+
+    /// The subscribers of a tenant's events.
+    async fn subscribers(&self, tenant: TenantId) -> Result<Subscribers, QueueError> {
+        let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
+            Err(UnknownSubscribers::TenantMissing) => return Err(QueueError::Unavailable),
+            Err(UnknownSubscribers::Work(error)) => Err(error),
+            Ok(subscribers) => Ok(subscribers),
+        };
+        if let Some(error) = self.logged_errors.news(&"publish", &subscribers) {
+            tracing::error!(
+                error,
+                "the subscribers of an event cannot be read; plugins get `unavailable`"
+            );
+        }
+        subscribers.map_err(|_| QueueError::Unavailable)
     }
 
     /// What an event of the host becomes. The endpoint that it is about does not get it.
@@ -175,7 +187,8 @@ impl OutboxMarks for Queue {
 #[async_trait]
 impl JobQueue for Queue {
     async fn add(&self, job: NewJob, limits: &Limits) -> Result<JobId, QueueError> {
-        let added = self.add_all(job.tenant, vec![job], limits).await?;
+        let reserved = self.live.reserve(job.tenant, 1, limits.job_backlog.into())?;
+        let added = self.add_reserved(vec![job], reserved).await?;
         match added.first() {
             Some(Added::New(id) | Added::Exists(id)) => Ok(*id),
             None => Err(QueueError::Unavailable),
@@ -187,33 +200,38 @@ impl JobQueue for Queue {
         tenant: TenantId,
         event: PublishedEvent,
         limits: &Limits,
-    ) -> Result<(), QueueError> {
-        let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
-            Err(UnknownSubscribers::TenantMissing) => return Err(QueueError::Unavailable),
-            Err(UnknownSubscribers::Work(error)) => Err(error),
-            Ok(subscribers) => Ok(subscribers),
-        };
-        if let Some(error) = self.logged_errors.news(&"publish", &subscribers) {
-            tracing::error!(
-                error,
-                "the subscribers of an event cannot be read; plugins get `unavailable`"
-            );
+    ) -> Result<(), PublishError> {
+        let subscribers = self.subscribers(tenant).await?;
+        let receivers = subscribers.count(&event.event.topic)?;
+        if receivers == 0 {
+            return Ok(());
         }
-        let Ok(subscribers) = subscribers else {
-            return Err(QueueError::Unavailable);
-        };
+        let limit = u64::from(limits.job_backlog);
+        let reserved = self.live.reserve(tenant, receivers, limit)?;
         let fan_out = subscribers.fan_out(tenant, &event, self.clock.now());
-        if fan_out.outgoing.is_some() {
-            return self.add_fan_out(tenant, fan_out, limits).await;
-        }
-        if !fan_out.jobs.is_empty() {
-            self.add_all(tenant, fan_out.jobs, limits).await?;
+        match fan_out.outgoing.is_some() {
+            true => self.add_fan_out(tenant, fan_out, reserved).await?,
+            false => drop(self.add_reserved(fan_out.jobs, reserved).await?),
         }
         Ok(())
     }
 
+    async fn receivers(&self, tenant: TenantId, topic: &Topic) -> Result<u64, PublishError> {
+        self.subscribers(tenant).await?.count(topic)
+    }
+
     fn has_room(&self, tenant: TenantId, more: u64, limits: &Limits) -> Result<(), QueueError> {
         self.live.check(tenant, more, u64::from(limits.job_backlog))
+    }
+
+    fn reserve(
+        &self,
+        tenant: TenantId,
+        jobs: u64,
+        limits: &Limits,
+    ) -> Result<Box<dyn OutboxRoom>, QueueError> {
+        let room = Room::reserve(self.live.clone(), tenant, jobs, limits.job_backlog.into())?;
+        Ok(Box::new(room))
     }
 
     fn outbox_written(&self, tenant: TenantId) {

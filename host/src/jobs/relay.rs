@@ -4,6 +4,9 @@
 //! some entries and moves the tenant's mark to the last of them. Entries up to the mark are never
 //! read again, and are deleted afterwards. A crash between any two steps therefore neither loses an
 //! entry nor adds its jobs twice.
+//!
+//! A batch is cut by the jobs that its entries become, so that the transaction is short. After each
+//! batch, the next tenant has its turn.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +20,7 @@ use super::events::{Subscribers, UnknownSubscribers};
 use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::outbox_entry::jobs_of;
 use super::queue::Queue;
-use super::tenant_queue::TenantQueue;
+use super::tenant_queue::{Outcome, TenantQueue};
 use super::wake::Wake;
 use crate::capability::database::DatabaseEngine;
 use crate::domain::clock::SharedClock;
@@ -35,8 +38,15 @@ const ALL: Duration = Duration::from_secs(60);
 /// How often tenants that failed are looked for.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most entries of one transaction. The engine also bounds their bytes.
-const BATCH: u32 = 250;
+/// The most entries that are read at once. The engine also bounds their bytes.
+const READ: u32 = 250;
+
+/// The most jobs of one transaction. An entry becomes at most
+/// [`MOST_RECEIVERS`](crate::domain::event::MOST_RECEIVERS).
+const BATCH_JOBS: usize = 1_000;
+
+/// The most bytes of payloads in one transaction, unless one entry has more.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most tenants at once.
 const AT_ONCE: usize = 8;
@@ -55,14 +65,18 @@ pub struct Relay {
     clean: Mutex<HashSet<TenantId>>,
 }
 
-/// Entries that were read.
+/// Entries that are relayed in one transaction.
 #[derive(Default)]
-struct Read {
+struct Batch {
+    /// The sequence of the last entry; `None` without entries.
+    last: Option<i64>,
+    /// The bytes of payloads.
+    bytes: usize,
     /// The sequence of the entry of each job, and the job.
     jobs: Vec<(i64, NewJob)>,
     /// The sequence of the entry of each event for endpoints, and the event.
     events: Vec<(i64, OutgoingEvent)>,
-    /// Entries that cannot be used, and why.
+    /// What is wrong with entries.
     problems: Vec<(i64, String)>,
 }
 
@@ -117,13 +131,13 @@ impl Relay {
                 () = stop.cancelled() => return,
                 () = self.wake.for_outbox() => tenants.add_dirty(self.wake.take_dirty()),
                 Some(ended) = tasks.join_next_with_id() => {
-                    let (id, succeeded) = match ended {
+                    let (id, outcome) = match ended {
                         Ok(ended) => ended,
                         // It panicked, which is logged.
-                        Err(error) => (error.id(), false),
+                        Err(error) => (error.id(), Outcome::Failed),
                     };
                     if let Some(tenant) = running.remove(&id) {
-                        tenants.done(tenant, succeeded, self.clock.monotonic());
+                        tenants.done(tenant, outcome, self.clock.monotonic());
                     }
                 }
                 _ = retry.tick() => tenants.add_due(self.clock.monotonic()),
@@ -132,13 +146,15 @@ impl Relay {
         }
     }
 
-    /// Relays the outboxes of all tenants once, one after the other.
+    /// Relays the outboxes of all tenants until they are empty, batch after batch. A tenant that
+    /// fails is left.
     pub async fn pass(&self) {
         let mut tenants = TenantQueue::default();
         tenants.add_dirty(self.wake.take_dirty());
         tenants.add_others(self.all().await);
         while let Some(tenant) = tenants.next() {
-            self.relay_or_later(tenant).await;
+            let outcome = self.relay_or_later(tenant).await;
+            tenants.done(tenant, outcome, self.clock.monotonic());
         }
     }
 
@@ -154,8 +170,8 @@ impl Relay {
         tenants.unwrap_or_default()
     }
 
-    /// Relays the outbox of a tenant. `false` if that failed and has to be tried again.
-    async fn relay_or_later(&self, tenant: TenantId) -> bool {
+    /// Relays a batch of a tenant's outbox.
+    pub(super) async fn relay_or_later(&self, tenant: TenantId) -> Outcome {
         let relayed = self.relay(tenant).await;
         if let Some(error) = self.logged_errors.news(&Some(tenant), &relayed) {
             tracing::error!(
@@ -164,60 +180,69 @@ impl Relay {
                 "the outbox of a tenant is not relayed, so its jobs and events wait; the host tries again"
             );
         }
-        relayed.is_ok()
+        relayed.unwrap_or(Outcome::Failed)
     }
 
-    async fn relay(&self, tenant: TenantId) -> Result<(), RelayError> {
-        loop {
-            // The tenant's subscribers are those of now, not those of the time of the event.
-            let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
-                Ok(subscribers) => subscribers,
-                // Its entries wait until it is restored. They are part of the file that is removed
-                // when it is purged.
-                Err(UnknownSubscribers::TenantMissing) => return Ok(()),
-                Err(error) => return Err(RelayError::Subscribers(error)),
-            };
-            let mark = in_time(self.db.outbox_mark(tenant)).await?;
-            let batch = in_time(self.databases.outbox(tenant, mark.as_ref(), BATCH)).await?;
-            let Some(epoch) = batch.epoch else { return Ok(()) };
-            let Some(sequence) = batch.entries.last().map(|(sequence, _)| *sequence) else {
-                return self
-                    .delete_leftovers(tenant, mark.filter(|mark| mark.epoch == epoch))
-                    .await;
-            };
-            fail_point::reach("relay-read");
-            let mark = OutboxMark { epoch, sequence };
-            let read = self.read(tenant, &batch.entries, &subscribers);
-            self.clean().remove(&tenant);
-            let adding = self.db.relay_events(tenant, &mark, &read.jobs, &read.events);
-            let added = in_time(adding).await?;
-            fail_point::reach("relay-added");
-            self.queue.note_added(tenant, &added);
-            for (sequence, problem) in read.problems {
-                tracing::error!(
-                    %tenant,
-                    sequence,
-                    problem,
-                    "an entry of a tenant's outbox cannot be used; it is kept as a job that does not run"
-                );
-            }
-            self.delete(tenant, &mark).await?;
-            fail_point::reach("relay-deleted");
+    async fn relay(&self, tenant: TenantId) -> Result<Outcome, RelayError> {
+        // The tenant's subscribers are those of now, not those of the time of the event.
+        let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
+            Ok(subscribers) => subscribers,
+            // Its entries wait until it is restored. They are part of the file that is removed when
+            // it is purged.
+            Err(UnknownSubscribers::TenantMissing) => return Ok(Outcome::Empty),
+            Err(error) => return Err(RelayError::Subscribers(error)),
+        };
+        let live = &self.queue.live;
+        let committed = live.committed(tenant);
+        let mark = in_time(self.db.outbox_mark(tenant)).await?;
+        let found = in_time(self.databases.outbox(tenant, mark.as_ref(), READ)).await?;
+        let waiting = found.jobs_up_to(found.last);
+        let committed = live.change_committed(tenant, |counts| counts.count_earlier(committed, waiting));
+        let batch = self.batch(tenant, &found.entries, &subscribers);
+        let (Some(epoch), Some(sequence)) = (found.epoch.clone(), batch.last) else {
+            live.change_committed(tenant, |counts| counts.relayed(u64::MAX, committed));
+            let mark = mark.filter(|mark| found.epoch.as_ref() == Some(&mark.epoch));
+            self.delete_leftovers(tenant, mark).await?;
+            return Ok(Outcome::Empty);
+        };
+        fail_point::reach("relay-read");
+        let mark = OutboxMark { epoch, sequence };
+        self.clean().remove(&tenant);
+        let adding = self.db.relay_events(tenant, &mark, &batch.jobs, &batch.events);
+        let added = in_time(adding).await?;
+        fail_point::reach("relay-added");
+        self.queue.note_added(tenant, &added);
+        let relayed = found.jobs_up_to(sequence);
+        live.change_committed(tenant, |counts| counts.relayed(relayed, committed));
+        for (sequence, problem) in batch.problems {
+            tracing::error!(%tenant, sequence, problem, "an entry of a tenant's outbox has a problem");
         }
+        self.delete(tenant, &mark).await?;
+        fail_point::reach("relay-deleted");
+        Ok(Outcome::More)
     }
 
-    fn read(&self, tenant: TenantId, entries: &[(i64, String)], subscribers: &Subscribers) -> Read {
+    /// What the first entries become: as many of them as fit into one transaction, at least one.
+    fn batch(&self, tenant: TenantId, entries: &[(i64, String)], subscribers: &Subscribers) -> Batch {
         let now = self.clock.now();
-        let mut all = Read::default();
+        let mut batch = Batch::default();
         for (sequence, text) in entries {
             let entry = jobs_of(tenant, text, subscribers, now);
-            all.jobs
-                .extend(entry.jobs.into_iter().map(|job| (*sequence, job)));
-            all.events.extend(entry.outgoing.map(|event| (*sequence, event)));
-            all.problems
-                .extend(entry.problem.map(|problem| (*sequence, problem)));
+            let jobs = batch.jobs.len() + entry.jobs.len();
+            let bytes = batch.bytes + entry.bytes();
+            if batch.last.is_some() && (jobs > BATCH_JOBS || bytes > BATCH_BYTES) {
+                break;
+            }
+            batch.bytes = bytes;
+            batch.last = Some(*sequence);
+            let jobs = entry.jobs.into_iter();
+            batch.jobs.extend(jobs.map(|job| (*sequence, job)));
+            let event = entry.outgoing.into_iter();
+            batch.events.extend(event.map(|event| (*sequence, event)));
+            let problem = entry.problem.into_iter();
+            batch.problems.extend(problem.map(|problem| (*sequence, problem)));
         }
-        all
+        batch
     }
 
     /// Deletes relayed entries that are left from a crash.

@@ -303,7 +303,7 @@ fn call(id: InvocationId, job: &Job, webhook: Option<WebhookContent>) -> Call {
         input: Input::Job(job_handler::Job {
             id: new.id.to_string(),
             name: new.name.to_string(),
-            payload: body.unwrap_or_else(|| new.payload.clone()),
+            payload: body.unwrap_or_else(|| new.payload.to_string()),
             origin: origin(&new.origin, headers),
             attempt: job.attempt,
             max_attempts: new.max_attempts,

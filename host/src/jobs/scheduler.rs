@@ -418,7 +418,7 @@ fn job(
         tenant,
         plugin: plugin.clone(),
         name: schedule.job.clone(),
-        payload: schedule.payload.clone(),
+        payload: schedule.payload.as_str().into(),
         origin: JobOrigin::Schedule {
             name: schedule.name.clone(),
             due_at,

@@ -12,6 +12,20 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait after a failure.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// After so many tenants with new entries in a row, one of the others has its turn.
+const DIRTY_IN_A_ROW: u32 = 8;
+
+/// How the work for a tenant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Its outbox is empty.
+    Empty,
+    /// It has relayed one batch, and may have more entries.
+    More,
+    /// It failed and is tried again.
+    Failed,
+}
+
 /// The tenants that wait, run, and are to be tried again.
 #[derive(Debug, Default)]
 pub(super) struct TenantQueue {
@@ -19,6 +33,8 @@ pub(super) struct TenantQueue {
     dirty: VecDeque<TenantId>,
     /// Tenants that may have entries.
     others: VecDeque<TenantId>,
+    /// How many tenants of `dirty` were taken since the last one of `others`.
+    in_a_row: u32,
     waiting: HashSet<TenantId>,
     /// Running tenants, and whether they have new entries since they began.
     running: HashMap<TenantId, bool>,
@@ -63,25 +79,34 @@ impl TenantQueue {
 
     /// The next tenant, which counts as running from now on.
     pub fn next(&mut self) -> Option<TenantId> {
-        let tenant = self.dirty.pop_front().or_else(|| self.others.pop_front())?;
+        let dirty = match self.in_a_row >= DIRTY_IN_A_ROW && !self.others.is_empty() {
+            true => None,
+            false => self.dirty.pop_front(),
+        };
+        self.in_a_row = match dirty {
+            Some(_) => self.in_a_row.saturating_add(1),
+            None => 0,
+        };
+        let tenant = dirty.or_else(|| self.others.pop_front())?;
         self.waiting.remove(&tenant);
         self.running.insert(tenant, false);
         Some(tenant)
     }
 
-    /// The tenant is done. After a failure, it is tried again.
-    pub fn done(&mut self, tenant: TenantId, succeeded: bool, now: Duration) {
-        let again = self.running.remove(&tenant) == Some(true);
-        if succeeded {
-            self.failed.remove(&tenant);
-            if again {
-                self.add_dirty([tenant]);
-            }
-        } else {
+    /// The work for the tenant ended. With more entries, the tenant goes to the end of the queue.
+    /// After a failure, it is tried again.
+    pub fn done(&mut self, tenant: TenantId, outcome: Outcome, now: Duration) {
+        let has_new = self.running.remove(&tenant) == Some(true);
+        if outcome == Outcome::Failed {
             let (attempts, due) = self.failed.entry(tenant).or_default();
             let wait = FIRST_WAIT.saturating_mul(1 << (*attempts).min(16));
             *attempts = attempts.saturating_add(1);
             *due = now + wait.min(LONGEST_WAIT);
+            return;
+        }
+        self.failed.remove(&tenant);
+        if has_new || outcome == Outcome::More {
+            self.add_dirty([tenant]);
         }
     }
 }
@@ -116,10 +141,36 @@ mod tests {
         queue.add_dirty([a]);
         queue.add_others([a]);
         assert_eq!(queue.next(), None);
-        queue.done(a, true, NOW);
+        queue.done(a, Outcome::Empty, NOW);
         assert_eq!(queue.next(), Some(a));
-        queue.done(a, true, NOW);
+        queue.done(a, Outcome::Empty, NOW);
         assert_eq!(queue.next(), None);
+    }
+
+    #[test]
+    fn a_tenant_with_more_entries_goes_to_the_end() {
+        let [a, b, c] = [(); 3].map(|()| TenantId::generate());
+        let mut queue = TenantQueue::default();
+        queue.add_dirty([a, b]);
+        assert_eq!(queue.next(), Some(a));
+        queue.add_dirty([c]);
+        queue.done(a, Outcome::More, NOW);
+        let order: Vec<TenantId> = std::iter::from_fn(|| queue.next()).collect();
+        assert_eq!(order, [b, c, a]);
+    }
+
+    #[test]
+    fn tenants_that_always_have_new_entries_leave_turns_to_the_others() {
+        let [busy, other] = [(); 2].map(|()| TenantId::generate());
+        let mut queue = TenantQueue::default();
+        queue.add_others([other]);
+        queue.add_dirty([busy]);
+        for _ in 0..DIRTY_IN_A_ROW {
+            assert_eq!(queue.next(), Some(busy));
+            queue.done(busy, Outcome::More, NOW);
+        }
+        assert_eq!(queue.next(), Some(other));
+        assert_eq!(queue.next(), Some(busy));
     }
 
     #[test]
@@ -131,7 +182,7 @@ mod tests {
             for _ in 0..failures {
                 queue.add_dirty([a]);
                 queue.next();
-                queue.done(a, false, NOW);
+                queue.done(a, Outcome::Failed, NOW);
             }
             queue.add_others([a]);
             queue.add_due(after(wait) - Duration::from_millis(1));
@@ -141,7 +192,7 @@ mod tests {
         }
         queue.add_dirty([a]);
         queue.next();
-        queue.done(a, false, NOW);
+        queue.done(a, Outcome::Failed, NOW);
         queue.add_dirty([a]);
         assert_eq!(queue.next(), Some(a));
     }

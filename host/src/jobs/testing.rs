@@ -24,7 +24,7 @@ pub fn new_job(tenant: TenantId, name: &str) -> NewJob {
         tenant,
         plugin: "orders".parse().unwrap(),
         name: name.parse().unwrap(),
-        payload: "{}".to_owned(),
+        payload: "{}".into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: Timestamp(0),

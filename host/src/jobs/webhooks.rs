@@ -122,7 +122,7 @@ fn job(
         tenant,
         plugin: plugin.clone(),
         name: kind.name.clone(),
-        payload: received.to_string(),
+        payload: received.to_string().into(),
         origin: JobOrigin::Webhook {
             name: webhook.clone(),
             received,

@@ -64,7 +64,11 @@ async fn an_entry_that_was_committed_right_before_a_crash_is_relayed_at_the_next
         tenant: tenant_of(&app).await,
         plugin: "p".parse().unwrap(),
         name: "work".parse().unwrap(),
-        payload: first["payload"].as_str().unwrap().replace("first", "second"),
+        payload: first["payload"]
+            .as_str()
+            .unwrap()
+            .replace("first", "second")
+            .into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: START,

@@ -85,7 +85,7 @@ impl JobDetail {
         hold: Option<&HoldReason>,
         content: Content,
     ) -> Self {
-        let payload = content.of(Some(std::mem::take(&mut job.new.payload)));
+        let payload = content.of(Some(job.new.payload.to_string()));
         let traceparent = job.new.traceparent.take();
         // The payload of a job of the host is an id, not the data of the event.
         let data = payload.as_deref().filter(|_| !job.new.plugin.is_host());
@@ -200,7 +200,7 @@ mod tests {
                 tenant: TenantId::generate(),
                 plugin: "orders".parse().unwrap(),
                 name: "sync-erp".parse().unwrap(),
-                payload: "{\"order\":7}".to_owned(),
+                payload: "{\"order\":7}".into(),
                 origin: JobOrigin::Event {
                     event: Event {
                         id: "0190a5c0-0000-7000-8000-000000000001".parse().unwrap(),

@@ -60,7 +60,7 @@ impl Shop {
             tenant: self.tenant,
             plugin: name("orders"),
             name: name(kind),
-            payload: "{\"order\": 7}".to_owned(),
+            payload: "{\"order\": 7}".into(),
             origin: JobOrigin::Enqueued,
             priority: 0,
             run_at: now,

@@ -5,11 +5,13 @@ use tokio::time::Instant;
 use wasmtime::component::Resource;
 
 use super::super::bindings::jobs::NewJob as Wanted;
-use super::super::jobs::{self, Added, NotEnqueued};
+use super::super::jobs::{self, Added, JobQueue, NotEnqueued, PublishError};
 use super::super::{events, steps};
 use super::host::Answered;
-use super::{DatabaseError, DatabaseView, Effects, OnCommit, Step, Transaction};
-use crate::domain::outbox::OutboxEntry;
+use super::{DatabaseError, DatabaseView, Effects, OnCommit, OutboxRoom, Step, Transaction};
+use crate::domain::id::TenantId;
+use crate::domain::limits::Limits;
+use crate::domain::outbox::{OutboxEntry, PublishedEvent};
 use crate::fail_point;
 
 impl DatabaseView<'_> {
@@ -26,13 +28,12 @@ impl DatabaseView<'_> {
             Ok(job) => job,
             Err(error) => return Ok(Err(error.into())),
         };
-        let limits = self.invocation.limits();
-        let more = u64::from(self.table.get(transaction)?.effects().outbox_entries) + 1;
-        if let Err(error) = self.jobs.has_room(job.tenant, more, limits) {
-            return Ok(Err(NotEnqueued::from(error).into()));
-        }
+        let room = match self.jobs.reserve(job.tenant, 1, self.invocation.limits()) {
+            Ok(room) => room,
+            Err(error) => return Ok(Err(NotEnqueued::from(error).into())),
+        };
         let (id, payload, depth) = (job.id, job.payload.len(), job.depth);
-        let added = self.add_in(transaction, &OutboxEntry::Job(job)).await?;
+        let added = self.add_in(transaction, &OutboxEntry::Job(job), room).await?;
         Ok(added.map(|()| {
             Added::Job.count(self.invocation, payload, depth);
             id.to_string()
@@ -54,12 +55,12 @@ impl DatabaseView<'_> {
             Err(error) => return Ok(Err(error.into())),
         };
         let (tenant, limits) = (self.invocation.active.tenant, self.invocation.limits());
-        let more = u64::from(self.table.get(transaction)?.effects().outbox_entries) + 1;
-        if let Err(error) = self.jobs.has_room(tenant, more, limits) {
-            return Ok(Err(events::NotPublished::from(error).into()));
-        }
+        let room = match room_for(&**self.jobs, tenant, &event, limits).await {
+            Ok(room) => room,
+            Err(error) => return Ok(Err(events::NotPublished::from(error).into())),
+        };
         let (id, payload, depth) = (event.event.id, event.data.len(), event.depth);
-        let added = self.add_in(transaction, &OutboxEntry::Event(event)).await?;
+        let added = self.add_in(transaction, &OutboxEntry::Event(event), room).await?;
         Ok(added.map(|()| {
             Added::Event.count(self.invocation, payload, depth);
             id.to_string()
@@ -136,11 +137,12 @@ impl DatabaseView<'_> {
         &mut self,
         transaction: &Resource<Transaction>,
         entry: &OutboxEntry,
+        room: Box<dyn OutboxRoom>,
     ) -> Answered<(), DatabaseError> {
         let entry = serde_json::to_string(entry)?;
         let began = Instant::now();
         let opened = self.table.get_mut(transaction)?;
-        let added = opened.add_to_outbox(entry, &**self.jobs).await;
+        let added = opened.add_to_outbox(entry, room, &**self.jobs).await;
         self.count_time(began);
         Ok(added)
     }
@@ -154,6 +156,18 @@ impl DatabaseView<'_> {
         let is_open = self.table.get(transaction)?.check_open();
         Ok(self.charge(bytes).and(is_open))
     }
+}
+
+/// Reserves room for the jobs of an event's receivers, and for one if it has none: its entry waits
+/// like that of a job.
+async fn room_for(
+    queue: &dyn JobQueue,
+    tenant: TenantId,
+    event: &PublishedEvent,
+    limits: &Limits,
+) -> Result<Box<dyn OutboxRoom>, PublishError> {
+    let receivers = queue.receivers(tenant, &event.event.topic).await?;
+    Ok(queue.reserve(tenant, receivers.max(1), limits)?)
 }
 
 impl From<NotEnqueued> for DatabaseError {

@@ -23,8 +23,31 @@ use crate::domain::outbox::OutboxMark;
 pub struct OutboxBatch {
     /// The epoch of the file; `None` if the file has no outbox.
     pub epoch: Option<String>,
-    /// The sequence and the JSON of each entry.
+    /// The sequence and the JSON of each entry. Between the sequences of two entries are as many
+    /// numbers as jobs were reserved for the second one.
     pub entries: Vec<(i64, String)>,
+    /// The sequence before the first entry, or one that is at most
+    /// [`MOST_RECEIVERS`](crate::domain::event::MOST_RECEIVERS) before the first entry.
+    pub after: i64,
+    /// The sequence of the last entry of the file.
+    pub last: i64,
+}
+
+impl OutboxBatch {
+    /// How many jobs were reserved for the entries up to a sequence.
+    pub fn jobs_up_to(&self, sequence: i64) -> u64 {
+        u64::try_from(sequence.saturating_sub(self.after)).unwrap_or(0)
+    }
+}
+
+/// Room in the backlog of a tenant for jobs of an open transaction. Dropping it gives the room
+/// back.
+pub trait OutboxRoom: Send + Sync {
+    /// The number of jobs.
+    fn jobs(&self) -> u64;
+
+    /// The transaction is committed: the room stays taken until its entries are relayed.
+    fn committed(self: Box<Self>);
 }
 
 /// The result of a step of a job.
@@ -173,10 +196,15 @@ pub trait OpenTransaction: Send {
     /// Runs a statement in the transaction.
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError>;
 
-    /// Writes an entry into the tenant's outbox in this transaction. The first entry after a file
-    /// was opened checks with `marks` that the file continues what was relayed; see
-    /// [`DatabaseEngine::outbox`].
-    async fn add_to_outbox(&mut self, entry: String, marks: &dyn OutboxMarks) -> Result<(), DatabaseError>;
+    /// Writes an entry into the tenant's outbox in this transaction, which keeps the room for the
+    /// entry's jobs until it ends. The first entry after a file was opened checks with `marks` that
+    /// the file continues what was relayed; see [`DatabaseEngine::outbox`].
+    async fn add_to_outbox(
+        &mut self,
+        entry: String,
+        room: Box<dyn OutboxRoom>,
+        marks: &dyn OutboxMarks,
+    ) -> Result<(), DatabaseError>;
 
     /// Marks the running job as completed in this transaction. If that was done before, or the time
     /// of the invocation is over, the transaction can only be rolled back.

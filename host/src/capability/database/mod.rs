@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use crate::sqlite::configure as configure_sqlite;
 pub use engine::{
     Cursor, DatabaseEngine, DatabaseSize, DatabasesHeld, Effects, OnCommit, OpenCursor, OpenTransaction,
-    OutboxBatch, OutboxMarks, Session, Step, Transaction,
+    OutboxBatch, OutboxMarks, OutboxRoom, Session, Step, Transaction,
 };
 pub use error::{ConstraintKind, DatabaseError};
 pub use host::{DatabaseView, add_to_linker};

@@ -5,7 +5,7 @@ mod host;
 
 pub use host::{EventsView, add_to_linker};
 
-use super::jobs::{LimitReached, QueueError, TooLarge, check_added, next_depth};
+use super::jobs::{LimitReached, PublishError, QueueError, TooLarge, check_added, next_depth};
 use super::{HostCallRefused, Invocation};
 use crate::domain::event::{Event, InvalidTopic, Topic};
 use crate::domain::id::EventId;
@@ -71,6 +71,15 @@ impl From<QueueError> for NotPublished {
         match error {
             QueueError::Full { .. } => Self::Limit(error.to_string()),
             QueueError::Unavailable => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<PublishError> for NotPublished {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::TooManyReceivers => Self::Limit(error.to_string()),
+            PublishError::Queue(error) => error.into(),
         }
     }
 }

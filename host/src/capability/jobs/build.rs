@@ -67,7 +67,7 @@ pub fn build(invocation: &Invocation, wanted: Wanted) -> Result<NewJob, NotEnque
         name: spec.name.clone(),
         run_at: run_at(&wanted.due, now)?,
         concurrency: concurrency(spec, wanted.concurrency_key)?,
-        payload: wanted.payload,
+        payload: wanted.payload.into(),
         origin: JobOrigin::Enqueued,
         priority: wanted.priority,
         max_attempts: spec.attempts.get(),

@@ -176,7 +176,7 @@ mod tests {
         .unwrap();
         assert_eq!(job.tenant, invocation.active.tenant);
         assert_eq!((job.plugin.as_str(), job.name.as_str()), ("plugin", "plain"));
-        assert_eq!((job.payload.as_str(), job.priority, job.depth), ("{}", -7, 0));
+        assert_eq!((&*job.payload, job.priority, job.depth), ("{}", -7, 0));
         assert_eq!(job.run_at, NOW.saturating_add(Duration::from_secs(5)));
         assert_eq!((job.created_at, job.max_attempts), (NOW, 8));
         assert_eq!(job.unique_key.as_deref(), Some("u"));

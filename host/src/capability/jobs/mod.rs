@@ -9,7 +9,7 @@ pub mod queue;
 
 pub use build::Added;
 pub use host::{JobsView, add_to_linker};
-pub use queue::{JobQueue, QueueError};
+pub use queue::{JobQueue, PublishError, QueueError};
 
 pub(super) use build::{build, bytes, check_added, next_depth};
 

@@ -44,12 +44,12 @@ struct FakeRunner {
 impl Runner for FakeRunner {
     async fn run(&self, claimed: &ClaimedJob, invocation: &OnceLock<InvocationId>) -> Option<Ending> {
         let job = &claimed.job;
-        if job.new.payload == "stale" {
+        if &*job.new.payload == "stale" {
             return None;
         }
         invocation.set(InvocationId::generate()).unwrap();
         self.started.add_permits(1);
-        match job.new.payload.as_str() {
+        match &*job.new.payload {
             "done" => Some(Ending::Done),
             "retry" => Some(Ending::Retry {
                 at: NOW.saturating_add(Duration::from_secs(5) * job.attempt),
@@ -159,7 +159,7 @@ impl Node {
 
     async fn add_of(&self, tenant: TenantId, payloads: &[&str]) -> Vec<JobId> {
         let job = |payload: &&str| NewJob {
-            payload: (*payload).to_owned(),
+            payload: (*payload).into(),
             run_at: NOW,
             created_at: NOW,
             max_attempts: 3,

@@ -312,7 +312,7 @@ impl HostJobHandler for Handler {
     }
 
     async fn gave_up(&self, job: &Job) -> Result<(), crate::storage::DbError> {
-        self.told.lock().unwrap().push(job.new.payload.clone());
+        self.told.lock().unwrap().push(job.new.payload.to_string());
         match self.fails.swap(false, std::sync::atomic::Ordering::SeqCst) {
             true => Err(crate::storage::DbError::corrupt("x", "for a test")),
             false => Ok(()),

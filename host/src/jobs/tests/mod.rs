@@ -278,7 +278,7 @@ impl World {
     /// The payloads of all jobs of a tenant, the oldest first.
     async fn payloads(&self, tenant: TenantId) -> Vec<String> {
         let jobs = self.jobs(tenant).await;
-        jobs.into_iter().map(|job| job.new.payload).collect()
+        jobs.into_iter().map(|job| job.new.payload.to_string()).collect()
     }
 
     /// Claims the next jobs.
@@ -372,7 +372,7 @@ fn job(tenant: TenantId, kind: &str, payload: &str) -> NewJob {
         tenant,
         plugin: name("shop"),
         name: name(kind),
-        payload: payload.to_owned(),
+        payload: payload.into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: NOW,

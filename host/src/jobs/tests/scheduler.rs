@@ -77,7 +77,7 @@ async fn each_time_adds_one_job_with_what_the_manifest_says() {
     assert_eq!(jobs.len(), 1);
     let new = &jobs[0].new;
     assert_eq!((new.plugin.as_str(), new.name.as_str()), ("shop", "report"));
-    assert_eq!(new.payload, "{\"a\":1}");
+    assert_eq!(&*new.payload, "{\"a\":1}");
     assert_eq!(new.depth, 0);
     let due_at = NOW.saturating_add(Duration::from_secs(HOUR));
     let origin = JobOrigin::Schedule {
@@ -358,7 +358,7 @@ async fn a_person_runs_a_schedule_now() {
         panic!("{added:?}");
     };
     let job = world.jobs(tenant).await.remove(0);
-    assert_eq!((job.new.id, job.new.payload.as_str()), (id, "p"));
+    assert_eq!((job.new.id, &*job.new.payload), (id, "p"));
     let origin = JobOrigin::Schedule {
         name: name("s"),
         due_at: world.clock.now(),

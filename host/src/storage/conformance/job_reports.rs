@@ -18,7 +18,7 @@ fn job(tenant: TenantId, kind: &str) -> NewJob {
         tenant,
         plugin: name("orders"),
         name: name(kind),
-        payload: "{}".to_owned(),
+        payload: "{}".into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: NOW,

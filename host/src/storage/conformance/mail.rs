@@ -95,7 +95,7 @@ pub async fn a_mail_is_stored_with_its_job(repository: &dyn Repository) {
     );
     let (job, _) = repository.job(acme, new.mail.job).await.unwrap().unwrap();
     assert!(job.new.plugin.is_host());
-    assert_eq!((job.state, job.new.payload), (JobState::Ready, id.to_string()));
+    assert_eq!((job.state, &*job.new.payload), (JobState::Ready, id.to_string().as_str()));
     let other = tenant(repository, "other").await.id;
     assert_eq!(repository.mail(other, id).await.unwrap(), None);
     assert_eq!(repository.mail_content(other, id).await.unwrap(), None);
@@ -266,7 +266,7 @@ pub async fn handlers_learn_which_jobs_of_the_host_were_given_up(repository: &dy
         assert_eq!(written, [Acknowledged::Applied(state)]);
     }
     let given_up = repository.given_up_host_jobs(10).await.unwrap();
-    let payloads: Vec<&str> = given_up.iter().map(|job| job.new.payload.as_str()).collect();
+    let payloads: Vec<&str> = given_up.iter().map(|job| &*job.new.payload).collect();
     let wanted = [new.mail.id.to_string(), cancelled.mail.id.to_string()];
     assert_eq!(payloads, wanted);
     assert_eq!(given_up[0].error.as_deref(), Some("no"));

@@ -207,7 +207,7 @@ pub async fn mail_is_sent_again_to_those_who_did_not_accept_it(repository: &dyn 
         assert_eq!(resend(job).await, Some(Resent::Queued));
         assert_eq!(states().await, (MailState::Queued, job_id, wanted.to_vec()));
         let (stored, _) = repository.job(acme, job_id).await.unwrap().unwrap();
-        assert_eq!(stored.new.payload, id.to_string());
+        assert_eq!(&*stored.new.payload, id.to_string());
         // Ada gets it again in the next round.
         let all = (MailState::Sent, RecipientState::Accepted);
         end(repository, acme, id, &addresses, all).await;

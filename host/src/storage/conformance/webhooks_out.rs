@@ -199,7 +199,7 @@ pub async fn a_fan_out_is_stored_with_its_jobs(repository: &dyn Repository) {
         assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Waiting, 0));
         assert_eq!(delivery.event, event.event);
         let (job, _) = repository.job(acme, delivery.job).await.unwrap().unwrap();
-        assert_eq!(job.new.payload, delivery.id.to_string());
+        assert_eq!(&*job.new.payload, delivery.id.to_string());
         let body = repository
             .delivery_body(acme, delivery.id)
             .await

@@ -41,7 +41,7 @@ fn job(received: &NewReceived) -> NewJob {
         tenant: received.tenant,
         plugin: received.plugin.clone(),
         name: name("on-stripe"),
-        payload: received.id.to_string(),
+        payload: received.id.to_string().into(),
         origin: JobOrigin::Webhook {
             name: received.webhook.clone(),
             received: received.id,
@@ -88,7 +88,7 @@ pub async fn a_webhook_is_stored_once_with_its_job(repository: &dyn Repository) 
     first.content.headers = vec![("a".to_owned(), "b".to_owned())];
     let job_id = store(repository, &first, MUCH).await;
     let (stored, _) = repository.job(acme, job_id).await.unwrap().unwrap();
-    assert_eq!(stored.new.payload, first.id.to_string());
+    assert_eq!(&*stored.new.payload, first.id.to_string());
     assert_eq!(
         stored.new.origin,
         JobOrigin::Webhook {

@@ -63,7 +63,7 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
         7 => db.prune_before(NOW).await.map(drop),
         8 => {
             let mut job = conformance::new_job(tenant, "send");
-            job.payload = text.to_owned();
+            job.payload = text.into();
             db.add_jobs(&[job]).await.map(drop)
         }
         9 => {

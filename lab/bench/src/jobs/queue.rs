@@ -106,7 +106,7 @@ fn job(tenant: TenantId, kind: &str, payload: &str) -> Result<NewJob> {
         tenant,
         plugin: PLUGIN.parse()?,
         name: kind.parse()?,
-        payload: payload.to_owned(),
+        payload: payload.into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: now,

@@ -6,6 +6,9 @@
 //! entries. Each file therefore has a random epoch, and a mark belongs to one epoch. When a file is
 //! opened, it is compared with the mark. If it is a copy, the entries that were relayed are
 //! deleted, and the others begin a new epoch.
+//!
+//! The sequence of an entry is that of the one before it plus the jobs that were reserved for the
+//! entry. The jobs that wait in a file are therefore known without a look at its entries.
 
 use std::fs;
 use std::io;
@@ -24,6 +27,7 @@ use super::file_faults;
 use super::host_work::{has_table, in_transaction};
 use super::pool::{Role, Tenant};
 use super::run::{Failed, broken_or};
+use crate::domain::event::MOST_RECEIVERS;
 use crate::domain::id::TenantId;
 use crate::domain::outbox::OutboxMark;
 
@@ -62,6 +66,8 @@ impl SqliteDatabases {
         let nothing = OutboxBatch {
             epoch: None,
             entries: Vec::new(),
+            after: 0,
+            last: 0,
         };
         if !self.has_file(id)? {
             return Ok(nothing);
@@ -128,10 +134,15 @@ pub(super) fn prepare(
     result.map_err(|error| broken_or(connection, error.into()))
 }
 
-/// Adds an entry in an open transaction. [`prepare`] was called before.
-pub(super) fn add(connection: &mut Connection, entry: &str) -> Result<(), DatabaseError> {
+/// Adds an entry that becomes `jobs` jobs in an open transaction. [`prepare`] was called before.
+pub(super) fn add(connection: &mut Connection, entry: &str, jobs: u64) -> Result<(), DatabaseError> {
+    let jobs = i64::try_from(jobs.max(1)).unwrap_or(i64::MAX);
     let result = connection.as_host_with_large_values(|raw| {
-        raw.execute("INSERT INTO _mortise_outbox (entry) VALUES (?1)", [entry])
+        let sequence = last_sequence(raw)?.saturating_add(jobs);
+        raw.execute(
+            "INSERT INTO _mortise_outbox (seq, entry) VALUES (?1, ?2)",
+            (sequence, entry),
+        )
     });
     result
         .map(|_| ())
@@ -251,8 +262,10 @@ fn read_entries(
     let after = mark
         .filter(|mark| Some(&mark.epoch) == stored.as_ref())
         .map_or(0, |mark| mark.sequence);
-    let mut entries = Vec::new();
+    let mut entries: Vec<(i64, String)> = Vec::new();
+    let mut last = after;
     if stored.is_some() {
+        last = last_sequence(&snapshot)?;
         let mut statement = snapshot
             .prepare("SELECT seq, entry FROM _mortise_outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let mut rows = statement.query((after, limit))?;
@@ -267,9 +280,16 @@ fn read_entries(
         }
     }
     snapshot.finish()?;
+    // No entry of a new epoch was relayed, so the mark does not tell where its entries begin.
+    let after = match entries.first() {
+        Some((first, _)) => after.max(first.saturating_sub(MOST_RECEIVERS.into())),
+        None => last,
+    };
     Ok(OutboxBatch {
         epoch: stored,
         entries,
+        after,
+        last,
     })
 }
 

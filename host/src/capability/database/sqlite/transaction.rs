@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use mortise_sql::statement::{COMPLETED_BEFORE, COMPLETED_LATE, TRANSACTION_OVER, TRANSACTION_ROLLED_BACK};
 use tokio::time::Instant;
 
-use super::super::engine::{Effects, OnCommit, OpenTransaction, OutboxMarks, Step};
+use super::super::engine::{Effects, OnCommit, OpenTransaction, OutboxMarks, OutboxRoom, Step};
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
 use super::SqliteDatabases;
@@ -34,6 +34,8 @@ pub(super) struct OpenMark(Arc<AtomicBool>);
 struct Open {
     lease: Lease,
     mark: OpenMark,
+    /// The room for the jobs of its outbox entries.
+    rooms: Vec<Box<dyn OutboxRoom>>,
 }
 
 /// Why a transaction is not open.
@@ -72,7 +74,11 @@ impl SqliteTransaction {
         let (lease, begun) = job::host(&databases.threads, lease, &scope, "BEGIN IMMEDIATE").await;
         begun?;
         Ok(Self {
-            open: lease.map(|lease| Open { lease, mark }),
+            open: lease.map(|lease| Open {
+                lease,
+                mark,
+                rooms: Vec::new(),
+            }),
             databases,
             scope,
             ended: Ended::Stopped,
@@ -87,7 +93,7 @@ impl SqliteTransaction {
         deadline: Instant,
         work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let Open { lease, mark } = self.take()?;
+        let Open { lease, mark, rooms } = self.take()?;
         // Set before the work runs, because a dropped future does not return here.
         self.ended = Ended::Stopped;
         let allowance = Allowance::of(&self.scope.limits);
@@ -106,7 +112,7 @@ impl SqliteTransaction {
         .await;
         let (result, ended) = result?;
         if !ended {
-            self.open = lease.map(|lease| Open { lease, mark });
+            self.open = lease.map(|lease| Open { lease, mark, rooms });
         }
         result
     }
@@ -146,7 +152,12 @@ impl OpenTransaction for SqliteTransaction {
         }
     }
 
-    async fn add_to_outbox(&mut self, entry: String, marks: &dyn OutboxMarks) -> Result<(), DatabaseError> {
+    async fn add_to_outbox(
+        &mut self,
+        entry: String,
+        room: Box<dyn OutboxRoom>,
+        marks: &dyn OutboxMarks,
+    ) -> Result<(), DatabaseError> {
         self.check_open()?;
         let tenant = self.open.as_ref().map(|open| open.lease.tenant.clone());
         let deadline = self.scope.deadline;
@@ -168,8 +179,12 @@ impl OpenTransaction for SqliteTransaction {
             }
             self.outbox_checked = true;
         }
-        self.work(deadline, move |connection| outbox::add(connection, &entry))
+        let jobs = room.jobs();
+        self.work(deadline, move |connection| outbox::add(connection, &entry, jobs))
             .await?;
+        if let Some(open) = &mut self.open {
+            open.rooms.push(room);
+        }
         self.effects.outbox_entries += 1;
         Ok(())
     }
@@ -202,7 +217,7 @@ impl OpenTransaction for SqliteTransaction {
     }
 
     async fn commit(&mut self, then: OnCommit) -> Result<Effects, DatabaseError> {
-        let Open { lease, mark } = self.take()?;
+        let Open { lease, mark, rooms } = self.take()?;
         self.ended = Ended::ByGuest;
         let (tenant, effects, outbox_checked) = (lease.tenant.clone(), self.effects, self.outbox_checked);
         let committed = tenant.clone();
@@ -217,6 +232,9 @@ impl OpenTransaction for SqliteTransaction {
                 commit.map_err(|error| broken_or(connection, error.into()))?;
                 if outbox_checked {
                     committed.outbox_was_checked();
+                }
+                for room in rooms {
+                    room.committed();
                 }
                 then(effects);
                 Ok(())
@@ -243,10 +261,10 @@ impl OpenTransaction for SqliteTransaction {
             self.ended = Ended::ByGuest;
             return Ok(());
         }
-        let Open { lease, mark } = self.take()?;
+        let Open { lease, mark, rooms } = self.take()?;
         self.ended = Ended::ByGuest;
         let (lease, result) = job::host(&self.databases.threads, lease, &self.scope, "ROLLBACK").await;
-        drop((lease, mark));
+        drop((lease, mark, rooms));
         result
     }
 

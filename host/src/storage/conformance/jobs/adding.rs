@@ -11,7 +11,7 @@ pub async fn a_job_is_stored_as_it_was_added(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let plain = new_job(acme, "send");
     let full = NewJob {
-        payload: "x".repeat(100_000),
+        payload: "x".repeat(100_000).into(),
         origin: JobOrigin::Event {
             event: Event {
                 id: EventId::generate(),

@@ -115,7 +115,7 @@ pub async fn an_ended_job_runs_again_with_as_many_attempts(repository: &dyn Repo
     let (job, attempts) = stored(repository, acme, id).await;
     assert_eq!((job.attempt, job.new.max_attempts, attempts.len()), (10, 13, 10));
     assert_eq!((job.new.run_at, job.ended_at), (later(5), None));
-    assert_eq!(job.new.payload, "{}");
+    assert_eq!(&*job.new.payload, "{}");
     assert_eq!(told(repository, acme).await - before, 4);
 }
 

@@ -36,7 +36,7 @@ pub async fn jobs_are_claimed_by_priority_time_and_addition(repository: &dyn Rep
 pub async fn a_claim_begins_an_attempt(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let new = NewJob {
-        payload: "[1]".to_owned(),
+        payload: "[1]".into(),
         ..new_job(acme, "send")
     };
     let id = add(repository, new.clone()).await;
@@ -149,7 +149,7 @@ pub async fn a_job_that_kills_the_host_becomes_a_dead_letter(repository: &dyn Re
         now = now.saturating_add(LEASE);
         let reaped = reap(repository, now, 9).await;
         let (mut job, _) = stored(repository, acme, id).await;
-        job.new.payload.clear();
+        job.new.payload = Default::default();
         assert_eq!(reaped, [job.clone()]);
         assert_eq!(job.attempt, attempt);
         assert!(job.error.unwrap().contains("node-1"));

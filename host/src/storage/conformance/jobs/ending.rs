@@ -58,7 +58,7 @@ pub async fn old_ended_jobs_are_pruned(repository: &dyn Repository) {
     assert_eq!((acme_has.live, acme_has.done, acme_has.dead), (1, 1, 1));
     assert_eq!((other_has.done, other_has.dead), (1, 0));
     assert_eq!(prune(9_999, 9_999, 9).await, 3);
-    assert_eq!(stored(repository, acme, live).await.0.new.payload, "{}");
+    assert_eq!(&*stored(repository, acme, live).await.0.new.payload, "{}");
 }
 
 pub async fn the_oldest_of_too_many_ended_jobs_are_trimmed(repository: &dyn Repository) {

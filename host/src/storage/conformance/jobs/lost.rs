@@ -138,7 +138,7 @@ pub async fn the_last_attempts_of_a_node_that_starts_again_are_lost(repository: 
         .await
         .unwrap();
     let (mut job, attempts) = stored(repository, acme, id).await;
-    job.new.payload.clear();
+    job.new.payload = Default::default();
     assert_eq!(ended, [job.clone()]);
     let error = job.error.unwrap();
     assert!(error.contains("`node-1` ended before attempt 1"), "{error}");

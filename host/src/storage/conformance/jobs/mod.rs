@@ -113,7 +113,7 @@ pub fn new_job(tenant: TenantId, job: &str) -> NewJob {
         tenant,
         plugin: name("orders"),
         name: name(job),
-        payload: "{}".to_owned(),
+        payload: "{}".into(),
         origin: JobOrigin::Enqueued,
         priority: 0,
         run_at: NOW,

@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
         for claimed in &claims.claimed {
             let new = &claimed.job.new;
             assert!(claimed.job.attempt <= new.max_attempts);
-            assert_eq!(new.payload, "{}");
+            assert_eq!(&*new.payload, "{}");
             if new.name.as_str() == "ordered" {
                 self.check_order(claimed);
             }

@@ -294,7 +294,7 @@ impl Round<'_> {
                 // when its lease ends.
                 match payloads.remove(&seq) {
                     Some(payload) => {
-                        job.job.new.payload = payload;
+                        job.job.new.payload = payload.into();
                         claimed.push(job);
                     }
                     None => tracing::error!(

@@ -29,7 +29,7 @@ pub(super) async fn untold(repository: &SqliteRepository, limit: u32) -> Result<
     let mut jobs = Vec::with_capacity(rows.len());
     for (row, seq) in rows.iter().zip(seqs) {
         let mut job = stored::ended_job(row)?;
-        job.new.payload = payloads.remove(&seq).unwrap_or_default();
+        job.new.payload = payloads.remove(&seq).unwrap_or_default().into();
         jobs.push(job);
     }
     Ok(jobs)

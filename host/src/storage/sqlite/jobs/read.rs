@@ -93,8 +93,8 @@ pub(super) async fn job(
     };
     let seq = row::integer(&row, "seq")?;
     let payload = stored::payloads(&mut reading, &[seq]).await?.remove(&seq);
-    job.new.payload =
-        payload.ok_or_else(|| DbError::corrupt("job_payloads.seq", "the payload is missing"))?;
+    let payload = payload.ok_or_else(|| DbError::corrupt("job_payloads.seq", "the payload is missing"))?;
+    job.new.payload = payload.into();
     let attempts = sqlx::query(ATTEMPTS)
         .bind(seq)
         .fetch_all(&mut *reading)

@@ -1,6 +1,7 @@
 //! Rows of jobs, read as the types of the queue.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqliteConnection;
@@ -114,7 +115,7 @@ fn new_job(row: &SqliteRow) -> Result<NewJob, DbError> {
         tenant: row::parsed(row, "tenant")?,
         plugin: plugin(row)?,
         name: row::parsed(row, "name")?,
-        payload: String::new(),
+        payload: Arc::default(),
         origin: row::json(row, "origin")?,
         priority: row::number(row, "priority")?,
         run_at: row::timestamp(row, "run_at")?,
