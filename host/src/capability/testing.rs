@@ -174,8 +174,8 @@ impl JobQueue for QueueInMemory {
         Ok(id)
     }
 
-    async fn publish(&self, _: TenantId, event: PublishedEvent, _: &Limits) -> Result<(), PublishError> {
-        self.check()?;
+    async fn publish(&self, tenant: TenantId, event: PublishedEvent, _: &Limits) -> Result<(), PublishError> {
+        self.receivers(tenant, &event.event.topic).await?;
         self.told().events.push(event);
         Ok(())
     }

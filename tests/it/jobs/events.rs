@@ -178,6 +178,36 @@ async fn the_subscribers_are_those_of_the_active_versions() {
 }
 
 #[tokio::test]
+async fn an_event_has_at_most_200_receivers() {
+    let app = App::start().await;
+    let kinds: String = (0..200)
+        .map(|number| subscribe("order.created", &format!("j{number}")))
+        .collect();
+    let plugin = Plugin::deploy(&app, &format!("{PUBLISHES}{kinds}")).await;
+    plugin.change("POST", "/plugins/p/jobs/pause").await.expect(200);
+    let event = publish("order.created", &json!([]));
+    let inside = json!({ "transaction": [event] });
+    plugin.step(event.clone()).await;
+    plugin.step(inside.clone()).await;
+    app.pass().await;
+    let live = async || plugin.read("/jobs/summary").await["live"].clone();
+    assert_eq!(live().await, 400);
+    let listener = plugin
+        .beside("listener", &subscribe("order.*", "one-more"))
+        .await;
+    for step in [&event, &inside] {
+        let error = plugin.refused(step.clone()).await;
+        assert!(error.contains("Limit") && error.contains("200"), "{error}");
+    }
+    app.pass().await;
+    assert_eq!(live().await, 400);
+    // Without the last subscriber, it is published again.
+    listener.update("2.0.0", "").await;
+    plugin.step(event).await;
+    assert_eq!(live().await, 600);
+}
+
+#[tokio::test]
 async fn events_that_lead_to_each_other_end_at_the_depth_limit() {
     let app = App::start().await;
     let sections = format!("{PUBLISHES}{}", subscribe("order.created", "work"));

@@ -252,6 +252,42 @@ pub async fn job_backlog() {
 }
 
 #[tokio::test]
+async fn the_backlog_counts_each_receiver_of_an_event_of_a_transaction() {
+    let app = App::start().await;
+    let sections = format!(
+        "{WORK}[events]\npublish = ['a.*']\n[[subscribe]]\ntopic = 'a.*'\njob = 'work'\n\
+         [[job]]\nname = 'more'\n[[subscribe]]\ntopic = 'a.*'\njob = 'more'\n"
+    );
+    let plugin = Plugin::deploy(&app, &sections).await;
+    plugin.change("POST", "/plugins/p/jobs/pause").await.expect(200);
+    let mut event = json!({ "publish": { "topic": "a.b", "payload": { "do": [] } } });
+    event["anyway"] = json!(true);
+    for (limit, fits) in around(4) {
+        plugin.tenant.limit(&json!({ "job_backlog": limit })).await;
+        let commits = json!({ "transaction": [event, event] });
+        let rolls_back = json!({ "transaction": [event, event], "end": "rollback" });
+        // What is rolled back takes no room.
+        for step in [rolls_back, commits] {
+            let answers = plugin.step(step).await;
+            assert!(answers[0]["ok"].is_string(), "{answers}");
+            match fits {
+                true => assert!(answers[1]["ok"].is_string(), "{answers}"),
+                false => is_refused(&answers[1], "Limit", "job_backlog"),
+            }
+        }
+        // What is committed and not relayed yet does.
+        let committed = if fits { 4 } else { 2 };
+        if limit == committed {
+            is_refused(&plugin.send(json!([delayed()])).await.json()[0], "Limit", "job_backlog");
+        }
+        app.pass().await;
+        assert_eq!(summary(&plugin, "live").await, committed);
+        plugin.change("DELETE", "/jobs").await.expect(200);
+        app.pass().await;
+    }
+}
+
+#[tokio::test]
 pub async fn job_depth() {
     let app = App::start().await;
     for (limit, fits) in around(3) {

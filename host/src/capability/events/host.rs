@@ -173,6 +173,13 @@ mod tests {
             "{unavailable:?}"
         );
         queue.fail(None);
+        queue.set_receivers(201);
+        let many = publish(&mut invocation, &queue, "a", "12").await;
+        assert!(
+            matches!(&many, Err(NotPublished::Limit(why)) if why.contains("200")),
+            "{many:?}"
+        );
+        queue.set_receivers(200);
         publish(&mut invocation, &queue, "a", "12").await.unwrap();
         let spent = publish(&mut invocation, &queue, "a", "12").await;
         assert!(matches!(&spent, Err(NotPublished::Limit(_))), "{spent:?}");

@@ -2,6 +2,7 @@
 //! with a clock that the tests move.
 
 mod dispatcher;
+mod fan_out;
 mod lost;
 mod maintenance;
 mod queue;
@@ -23,7 +24,8 @@ use super::relay::Relay;
 use super::scheduler::Scheduler;
 use super::wake::Wake;
 use crate::admin::tests::{runtime, services};
-use crate::capability::database::{DatabaseEngine, Scope, SqliteDatabases, Step};
+use crate::capability::database::{DatabaseEngine, Scope, SqliteDatabases, Step, Transaction};
+use crate::capability::jobs::JobQueue;
 use crate::domain::clock::{Clock as _, ManualClock, SharedClock, Timestamp};
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, JobId, JobName, PluginName, TenantId, VersionDigest};
@@ -64,6 +66,14 @@ const SHOP: &str = "
     topic = 'order.>'
     job = 'sync'
 ";
+
+/// So many kinds of jobs that subscribe to a topic.
+fn subscriptions(topic: &str, count: usize) -> String {
+    let one = |number| {
+        format!("[[job]]\nname = 'j{number}'\n[[subscribe]]\ntopic = '{topic}'\njob = 'j{number}'\n")
+    };
+    (0..count).map(one).collect()
+}
 
 /// One host.
 struct World {
@@ -309,8 +319,7 @@ impl World {
 
     /// Commits a transaction of the tenant's database that completes a job and stores a step of it.
     async fn complete(&self, tenant: TenantId, job: JobId) {
-        let mut session = self.databases.clone().session(scope(tenant));
-        let mut transaction = session.begin().await.unwrap();
+        let mut transaction = self.begin(tenant).await;
         transaction.complete(job).await.unwrap();
         let step = Step {
             job,
@@ -329,15 +338,24 @@ impl World {
     }
 
     async fn write_outbox_texts(&self, tenant: TenantId, entries: &[String]) {
-        let mut session = self.databases.clone().session(scope(tenant));
-        let mut transaction = session.begin().await.unwrap();
+        let mut transaction = self.begin(tenant).await;
         for entry in entries {
-            transaction
-                .add_to_outbox(entry.clone(), &*self.queue)
-                .await
-                .unwrap();
+            self.add_to_outbox(&mut transaction, tenant, entry, 1).await;
         }
         transaction.commit(Box::new(|_| ())).await.unwrap();
+    }
+
+    /// Begins a transaction of the tenant's database.
+    async fn begin(&self, tenant: TenantId) -> Transaction {
+        let mut session = self.databases.clone().session(scope(tenant));
+        session.begin().await.unwrap()
+    }
+
+    /// Writes an entry that becomes so many jobs.
+    async fn add_to_outbox(&self, transaction: &mut Transaction, tenant: TenantId, entry: &str, jobs: u64) {
+        let room = JobQueue::reserve(&*self.queue, tenant, jobs, &Limits::default()).unwrap();
+        let adding = transaction.add_to_outbox(entry.to_owned(), room, &*self.queue);
+        adding.await.unwrap();
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::capability::database::OutboxMarks as _;
-use crate::capability::jobs::{JobQueue as _, QueueError};
+use crate::capability::jobs::{PublishError, QueueError};
+use crate::domain::event::MOST_RECEIVERS;
 use crate::domain::outbox::OutboxMark;
 
 fn backlog(most: u32) -> Limits {
@@ -101,7 +102,72 @@ async fn an_event_is_published_to_its_subscribers() {
         .queue
         .publish(gone, event("order.created", ""), &limits)
         .await;
-    assert_eq!(published, Err(QueueError::Unavailable));
+    assert_eq!(published, Err(PublishError::Queue(QueueError::Unavailable)));
+}
+
+#[tokio::test]
+async fn an_event_with_too_many_receivers_is_refused_before_its_jobs_are_made() {
+    let world = World::new().await;
+    let (tenant, limits) = (world.tenant().await, Limits::default());
+    let topic = "stock.low".parse().unwrap();
+    let most = usize::from(MOST_RECEIVERS);
+    // Both patterns of a kind count once.
+    let twice = "[[subscribe]]\ntopic = 'stock.*'\njob = 'j0'\n";
+    let manifest = subscriptions("stock.low", most - 1) + twice;
+    world.activate(tenant, "many", &manifest).await;
+    assert_eq!(world.queue.receivers(tenant, &topic).await, Ok(199));
+    conformance::endpoint(&*world.db, tenant, &["stock.*"]).await;
+    world.serve(tenant).await;
+    assert_eq!(world.queue.receivers(tenant, &topic).await, Ok(200));
+    let event = event("stock.low", "1");
+    world.queue.publish(tenant, event.clone(), &limits).await.unwrap();
+    assert_eq!(world.payloads(tenant).await.len(), most);
+    conformance::endpoint(&*world.db, tenant, &["stock.>"]).await;
+    world.serve(tenant).await;
+    let refused = world.queue.receivers(tenant, &topic).await;
+    assert_eq!(refused, Err(PublishError::TooManyReceivers));
+    let refused = world.queue.publish(tenant, event, &limits).await.unwrap_err();
+    assert!(refused.to_string().contains("200"), "{refused}");
+    assert_eq!(world.payloads(tenant).await.len(), most);
+    // Other topics are not affected.
+    let other = "stock.high".parse().unwrap();
+    assert_eq!(world.queue.receivers(tenant, &other).await, Ok(3));
+}
+
+#[tokio::test]
+async fn jobs_of_transactions_take_room_until_they_are_relayed() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let entry = serde_json::to_string(&OutboxEntry::Job(job(tenant, "sync", "1"))).unwrap();
+    let limits = backlog(5);
+    let full = |live| Err(QueueError::Full { live, limit: 5 });
+    let mut transaction = world.begin(tenant).await;
+    world.add_to_outbox(&mut transaction, tenant, &entry, 3).await;
+    assert_eq!(world.queue.has_room(tenant, 3, &limits), full(3));
+    transaction.rollback().await.unwrap();
+    assert_eq!(world.queue.has_room(tenant, 5, &limits), Ok(()));
+    // Dropping it rolls it back too.
+    let mut transaction = world.begin(tenant).await;
+    world.add_to_outbox(&mut transaction, tenant, &entry, 3).await;
+    drop(transaction);
+    assert_eq!(world.queue.has_room(tenant, 5, &limits), Ok(()));
+
+    let mut transaction = world.begin(tenant).await;
+    world.add_to_outbox(&mut transaction, tenant, &entry, 3).await;
+    transaction.commit(Box::new(|_| ())).await.unwrap();
+    drop(transaction);
+    // The counters of the queue do not contain these jobs yet.
+    world.queue.read_counts().await.unwrap();
+    assert_eq!(world.queue.has_room(tenant, 3, &limits), full(3));
+    let (event, limits_of_3) = (event("order.created", ""), backlog(3));
+    let refused = world.queue.publish(tenant, event, &limits_of_3).await;
+    let wanted = QueueError::Full { live: 3, limit: 3 };
+    assert_eq!(refused, Err(PublishError::Queue(wanted)));
+    // Once they are relayed, what was added counts.
+    world.relay.pass().await;
+    assert_eq!(world.queue.has_room(tenant, 5, &limits), full(1));
+    world.queue.read_counts().await.unwrap();
+    assert_eq!(world.queue.has_room(tenant, 4, &limits), Ok(()));
 }
 
 #[tokio::test]

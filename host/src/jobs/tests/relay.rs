@@ -23,7 +23,7 @@ async fn read_next(world: &World, tenant: TenantId) -> (OutboxMark, Vec<(i64, Ne
 }
 
 /// The entries that are still in the file.
-async fn left(world: &World, tenant: TenantId) -> usize {
+pub(super) async fn left(world: &World, tenant: TenantId) -> usize {
     let mark = world.db.outbox_mark(tenant).await.unwrap().unwrap();
     let all = OutboxMark { sequence: 0, ..mark };
     let batch = world.databases.outbox(tenant, Some(&all), 1_000).await.unwrap();
@@ -82,9 +82,13 @@ async fn a_commit_wakes_the_relay() {
     let mut session = world.databases.clone().session(scope);
     let mut transaction = session.begin().await.unwrap();
     let text = serde_json::to_string(&entry(a, "3")).unwrap();
-    transaction.add_to_outbox(text, &*world.queue).await.unwrap();
+    let room = world.queue.reserve(a, 1, &Limits::default()).unwrap();
+    transaction
+        .add_to_outbox(text, room, &*world.queue)
+        .await
+        .unwrap();
     transaction.commit(Box::new(|_| ())).await.unwrap();
-    crate::capability::jobs::JobQueue::outbox_written(&*world.queue, a);
+    world.queue.outbox_written(a);
     while world
         .db
         .jobs(a, &JobFilter::default(), Page::first(9))

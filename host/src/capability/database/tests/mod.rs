@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod migrations;
 mod outbox;
+mod outbox_room;
 mod room;
 mod statements;
 mod steps;
