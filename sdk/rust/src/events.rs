@@ -91,8 +91,8 @@ pub enum Error {
     NotGranted(String),
     /// The data is larger than the plan allows for a job.
     TooLarge,
-    /// The invocation has added as many jobs and events as it may, the tenant's backlog is full, or
-    /// too many jobs led to this event.
+    /// The invocation has added as many jobs and events as it may, the tenant's backlog is full,
+    /// the event has too many receivers, or too many jobs led to it.
     Limit(String),
     /// The queue cannot be written.
     Unavailable(String),
