@@ -42,7 +42,8 @@ fn parse(
     match moment.0 >= 0 && jiff::Timestamp::from_millisecond(moment.0).is_ok() {
         true => Ok(moment),
         false => Err(
-            "that is before 1970 or after the year 9999; write a shorter span, such as 15min, 24h or 30d".to_owned(),
+            "that is before 1970 or after the year 9999; write a shorter span, such as 15min, 24h or 30d"
+                .to_owned(),
         ),
     }
 }

@@ -251,10 +251,10 @@ pub fn body(event: &Event, data: &str) -> String {
 }
 
 /// The deliveries of an event, one for each endpoint of its topic, and their jobs.
-pub fn deliveries<'a>(
+pub fn deliveries<'a, E: IntoIterator<Item = &'a EndpointTopics>>(
     tenant: TenantId,
     published: &PublishedEvent,
-    endpoints: impl IntoIterator<Item = &'a EndpointTopics>,
+    endpoints: E,
     now: Timestamp,
 ) -> FanOut {
     let (mut jobs, mut deliveries) = (Vec::new(), Vec::new());

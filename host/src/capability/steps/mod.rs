@@ -1,5 +1,5 @@
-//! Durable steps of a job: their results are kept in the tenant's database until the job ends, so
-//! that a later attempt does not repeat them.
+//! Durable steps of a job: their results are kept in the tenant's database until the job is done or
+//! deleted, so that a later attempt does not repeat them.
 
 mod host;
 

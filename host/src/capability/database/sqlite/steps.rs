@@ -1,4 +1,4 @@
-//! Results of steps of jobs, which are kept until the job ends.
+//! Results of steps of jobs, which are kept until the job is done or deleted.
 
 use super::super::engine::Step;
 use super::super::error::DatabaseError;

@@ -104,7 +104,10 @@ async fn a_file_tells_for_how_many_jobs_room_was_reserved() {
     fixture.databases.outbox_relayed(tenant, &mark).await.unwrap();
     let batch = fixture.databases.outbox(tenant, None, 2).await.unwrap();
     assert_eq!((batch.after, batch.jobs_up_to(batch.last)), (3, 201));
-    let mark = OutboxMark { sequence: 204, ..mark };
+    let mark = OutboxMark {
+        sequence: 204,
+        ..mark
+    };
     let batch = fixture.databases.outbox(tenant, Some(&mark), 2).await.unwrap();
     assert_eq!((batch.entries.len(), batch.jobs_up_to(batch.last)), (0, 0));
 }
