@@ -381,7 +381,10 @@ mod tests {
         let reached: Vec<_> = outgoing.deliveries.iter().map(|new| new.endpoint).collect();
         assert_eq!(reached, [endpoints[0].id, endpoints[2].id]);
         for (job, delivery) in fan_out.jobs.iter().zip(&outgoing.deliveries) {
-            assert_eq!((job.id, &*job.payload), (delivery.job, delivery.id.to_string().as_str()));
+            assert_eq!(
+                (job.id, &*job.payload),
+                (delivery.job, delivery.id.to_string().as_str())
+            );
             assert_eq!((job.depth, job.tenant, job.run_at), (2, tenant, Timestamp(7)));
         }
         let nobody = deliveries(tenant, &published("stock.low"), &endpoints[..2], Timestamp(7));

@@ -42,11 +42,7 @@ impl Room {
         limit: u64,
     ) -> Result<Self, QueueError> {
         counts.take_room(tenant, jobs, limit)?;
-        Ok(Self {
-            counts,
-            tenant,
-            jobs,
-        })
+        Ok(Self { counts, tenant, jobs })
     }
 }
 

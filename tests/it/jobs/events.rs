@@ -192,9 +192,7 @@ async fn an_event_has_at_most_200_receivers() {
     app.pass().await;
     let live = async || plugin.read("/jobs/summary").await["live"].clone();
     assert_eq!(live().await, 400);
-    let listener = plugin
-        .beside("listener", &subscribe("order.*", "one-more"))
-        .await;
+    let listener = plugin.beside("listener", &subscribe("order.*", "one-more")).await;
     for step in [&event, &inside] {
         let error = plugin.refused(step.clone()).await;
         assert!(error.contains("Limit") && error.contains("200"), "{error}");

@@ -278,7 +278,11 @@ async fn the_backlog_counts_each_receiver_of_an_event_of_a_transaction() {
         // What is committed and not relayed yet does.
         let committed = if fits { 4 } else { 2 };
         if limit == committed {
-            is_refused(&plugin.send(json!([delayed()])).await.json()[0], "Limit", "job_backlog");
+            is_refused(
+                &plugin.send(json!([delayed()])).await.json()[0],
+                "Limit",
+                "job_backlog",
+            );
         }
         app.pass().await;
         assert_eq!(summary(&plugin, "live").await, committed);

@@ -289,13 +289,7 @@ async fn an_entry_that_cannot_be_used_is_kept_and_blocks_nothing() {
     let jobs = world.jobs(tenant).await;
     let seen: Vec<_> = jobs
         .iter()
-        .map(|job| {
-            (
-                job.new.plugin.as_str(),
-                job.new.name.as_str(),
-                &*job.new.payload,
-            )
-        })
+        .map(|job| (job.new.plugin.as_str(), job.new.name.as_str(), &*job.new.payload))
         .collect();
     assert_eq!(
         seen,

@@ -291,8 +291,10 @@ async fn overlapping_jobs_are_skipped_or_wait() {
 async fn jobs_of_a_schedule_keep_the_bound_of_their_kind() {
     for overlap in ["skip", "queue"] {
         let more = format!("overlap = '{overlap}'");
-        let manifest = schedule("0 * * * *", &more)
-            .replace("name = 'report'\n", "name = 'report'\nconcurrency = { limit = 1 }\n");
+        let manifest = schedule("0 * * * *", &more).replace(
+            "name = 'report'\n",
+            "name = 'report'\nconcurrency = { limit = 1 }\n",
+        );
         let world = World::new().await;
         let tenant = conformance::tenant(&*world.db, "acme").await.id;
         world.activate(tenant, "shop", &manifest).await;

@@ -95,7 +95,10 @@ pub async fn a_mail_is_stored_with_its_job(repository: &dyn Repository) {
     );
     let (job, _) = repository.job(acme, new.mail.job).await.unwrap().unwrap();
     assert!(job.new.plugin.is_host());
-    assert_eq!((job.state, &*job.new.payload), (JobState::Ready, id.to_string().as_str()));
+    assert_eq!(
+        (job.state, &*job.new.payload),
+        (JobState::Ready, id.to_string().as_str())
+    );
     let other = tenant(repository, "other").await.id;
     assert_eq!(repository.mail(other, id).await.unwrap(), None);
     assert_eq!(repository.mail_content(other, id).await.unwrap(), None);

@@ -96,7 +96,11 @@ impl Default for Policy {
 impl ClaimPolicy for Policy {
     fn quota(&self, _: TenantId, running: u32, free: u32) -> u32 {
         let unreserved = free.saturating_sub(self.reserved);
-        let available = if running == 0 { unreserved.max(1) } else { unreserved };
+        let available = if running == 0 {
+            unreserved.max(1)
+        } else {
+            unreserved
+        };
         let wanted = self.share.min(self.running.saturating_sub(running));
         wanted.min(available)
     }
