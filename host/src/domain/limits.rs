@@ -294,8 +294,8 @@ limits! {
     jobs_running: u32 = 8, at least 1, at most 1_024,
         of Tenant, seen in "summary.running";
     /// Jobs of a tenant that wait or run, those of open and committed transactions included; an
-    /// event counts as a job for each of its receivers. Stops one tenant from filling the disk. Jobs
-    /// that somebody retries are added even above it.
+    /// event counts as a job for each of its receivers. Stops one tenant from filling the disk.
+    /// Jobs that somebody retries are added even above it.
     job_backlog: u32 = 10_000, at most 1_000_000,
         of Tenant, seen in "summary.live";
     /// Length of a chain of jobs in which each job adds the next. An event counts as one job. Stops

@@ -1,5 +1,5 @@
-//! Reaps lost attempts whose jobs run again, releases held jobs, and makes dead letters of jobs that
-//! cannot run any more.
+//! Reaps lost attempts whose jobs run again, releases held jobs, and makes dead letters of jobs
+//! that cannot run any more.
 
 use sqlx::sqlite::SqliteRow;
 
