@@ -50,7 +50,7 @@ fn everything_is_found_as_it_was_left() {
     );
     assert_eq!(
         shop.pay("e1", &order).expect(200),
-        json!({ "outcome": "applied" }),
+        json!({ "outcome": "applied", "completion": "confirmed" }),
         "under the same secret"
     );
     assert_eq!(shop.get(&path).expect(200)["status"], "paid");
