@@ -81,7 +81,8 @@ try:
     check("the html", html is not None and html.get_content().strip() == HTML, html)
     attachments = list(message.iter_attachments())
     check("the attachment", [part.get_filename() for part in attachments] == ["účet 7.txt"], attachments)
-    check("its content", [part.get_content() for part in attachments] == ["42 €"], attachments)
+    contents = [part.get_payload(decode=True) for part in attachments]
+    check("its content", contents == ["42 €".encode()], contents)
     longest = max(len(line) for line in content.split(b"\r\n"))
     check("the length of lines (RFC 5322, 2.1.1)", longest <= 998, longest)
 
